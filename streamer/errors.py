@@ -1,0 +1,268 @@
+"""Every exception of the service, arranged by whose fault it is.
+
+The branch says who is to blame, the class attributes what follows from it:
+
+- `status` is what a client is told if this error alone decides;
+- `outcome` and `try_next` say what an attempt that failed so means to the plan;
+- `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries.
+
+Arguments are data; `__str__` makes the sentence. No message ever holds a credential or a URL,
+because a URL may hold one.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Outcome(Enum):
+    """How an attempt at an origin ended, ordered by how hopeful a later retry is."""
+
+    BUSY = 503
+    SLOW = 504
+    BAD = 502
+    MISSING = 404
+
+
+class StreamerError(Exception):
+    """Never raised itself."""
+
+    status: ClassVar[int] = 500
+    sentence: ClassVar[str] = "the service failed"
+
+    def __str__(self) -> str:
+        return self.sentence.format(*self.args)
+
+
+# -- the client's side: raised before anything is sent, answered with a plain status ------------
+
+
+class RequestRefused(StreamerError):
+    """The request cannot be answered, whatever the origins say."""
+
+    status = 400
+    sentence = "the request is not acceptable: {0}"
+
+
+class TargetMalformed(RequestRefused):
+    """The request target is not a path that could ever have been published."""
+
+    sentence = "the request target is malformed: {0}"
+
+
+class PathNotPublished(RequestRefused):
+    """Nothing is published at this path, or it was withdrawn."""
+
+    status = 404
+    sentence = "nothing is published at this path"
+
+
+class MethodNotAllowed(RequestRefused):
+    """Content can be fetched with GET and HEAD and in no other way (RFC 9110 section 15.5.6)."""
+
+    status = 405
+    sentence = "only GET and HEAD are possible here"
+
+
+class PreconditionFailed(RequestRefused):
+    """The client's If-Match names another representation (RFC 9110 section 13.1.1)."""
+
+    status = 412
+    sentence = "the precondition does not hold"
+
+
+class ResumeRefused(RequestRefused):
+    """A client may hold a wrong beginning of this artifact and asks for the rest (invariant 1).
+
+    A client that resumes would join the two into a complete and wrong file.
+    """
+
+    status = 502
+    sentence = (
+        "the content broke off unverified a short while ago, so a partial copy of it may be "
+        "wrong: fetch it again from the first byte"
+    )
+
+
+class LoopDetected(RequestRefused):
+    """The request came through this service already (RFC 9110 section 7.6.3, RFC 5842 7.2)."""
+
+    status = 508
+    sentence = "the request came through this service already"
+
+
+class LengthUnknown(RequestRefused):
+    """HTTP/1.0 has no way to show that content of unknown size was cut (RFC 9112 section 8)."""
+
+    status = 502
+    sentence = "the size of this content is not known, which HTTP/1.0 cannot transfer safely"
+
+
+# -- the origin's side: each of these is the outcome of one attempt ------------------------------
+
+
+class OriginError(StreamerError):
+    """One origin failed at one attempt; another origin may do better."""
+
+    status = 502
+    outcome: ClassVar[Outcome] = Outcome.BAD
+    try_next: ClassVar[bool] = True
+    proxy_error: ClassVar[str] = "proxy_internal_response"
+    sentence = "the origin failed"
+
+
+class OriginUnreachable(OriginError):
+    """No connection came about: the name is unknown, the port refuses, the network is down."""
+
+    proxy_error = "destination_unavailable"
+    sentence = "no connection to the origin: {0}"
+
+
+class OriginTLSFailed(OriginError):
+    """The origin's certificate or TLS handshake is not acceptable."""
+
+    proxy_error = "tls_certificate_error"
+    sentence = "the origin's TLS is not acceptable: {0}"
+
+
+class OriginTimedOut(OriginError):
+    """The origin did not answer within the budget for the first byte."""
+
+    status = 504
+    outcome = Outcome.SLOW
+    proxy_error = "connection_timeout"
+    sentence = "the origin did not answer in time"
+
+
+class OriginSilent(OriginError):
+    """The origin stopped sending in the middle of the content."""
+
+    status = 504
+    outcome = Outcome.SLOW
+    proxy_error = "connection_read_timeout"
+    sentence = "the origin sent nothing for {0:g} s"
+
+
+class OriginLacksIt(OriginError):
+    """The origin says 404 or 410: what the catalog promises is not there."""
+
+    status = 404
+    outcome = Outcome.MISSING
+    proxy_error = "http_response_incomplete"
+    sentence = "the origin answered {0}"
+
+
+class OriginBusy(OriginError):
+    """The origin says 429: it wants fewer requests, later."""
+
+    status = 503
+    outcome = Outcome.BUSY
+    proxy_error = "connection_limit_reached"
+    sentence = "the origin answered {0}"
+
+
+class OriginRefused(OriginError):
+    """Any other status than 200. A 401 or 403 is ours to solve and never passed on."""
+
+    proxy_error = "http_request_denied"
+    sentence = "the origin answered {0}"
+
+
+class OriginNonsense(OriginError):
+    """What the origin sent is not HTTP, or not HTTP that can be trusted."""
+
+    proxy_error = "http_protocol_error"
+    sentence = "the origin's answer is not usable: {0}"
+
+
+class ContentTruncated(OriginError):
+    """The transfer broke before the length that the origin itself had announced."""
+
+    proxy_error = "http_response_incomplete"
+    sentence = "the origin broke off after {0} bytes"
+
+
+class ContentMismatch(OriginError):
+    """The content is not what the catalog promises. Never raised itself."""
+
+    proxy_error = "http_protocol_error"
+
+
+class SizeMismatch(ContentMismatch):
+    """More or fewer bytes than promised, found out in the head or in the content."""
+
+    sentence = "{0} bytes were promised, the origin sends {1}"
+
+
+class DigestMismatch(ContentMismatch):
+    """All bytes came and their digest is another one."""
+
+    sentence = "the digest {0} was promised, the content has {1}"
+
+
+# -- the client went or stopped reading: there is nobody to tell, so these have no status -------
+
+
+class ClientStalled(StreamerError):
+    """The client took nothing for as long as `delivery.client_stall` allows."""
+
+    sentence = "the client read nothing for {0:g} s"
+
+
+# -- ours: the catalog ---------------------------------------------------------------------------
+
+
+class CatalogError(StreamerError):
+    """The catalog cannot answer. Never raised itself."""
+
+    status = 503
+
+
+class CatalogUnavailable(CatalogError):
+    """The database is away, busy beyond its time limit, or the queue before it is full."""
+
+    sentence = "the catalog is not reachable: {0}"
+
+
+class CatalogUnusable(CatalogError):
+    """The database is there and is not a catalog of this version. The message says what to do."""
+
+    status = 500
+    sentence = "{0}"
+
+
+# -- ours: configuration ---------------------------------------------------------------------------
+
+
+class ConfigurationError(StreamerError):
+    """Something an operator set cannot work; found at start where possible."""
+
+    sentence = "{0}"
+
+
+class SettingInvalid(ConfigurationError):
+    """A setting is unknown or has a value that is not allowed: name, what is allowed."""
+
+    sentence = "{0}: {1}"
+
+
+class ImporterBroken(ConfigurationError):
+    """An importer's type is missing or its stored config is not accepted."""
+
+    sentence = "importer {0!r} cannot be used: {1}"
+
+
+# -- ours: an operation of the admin command that was refused and changed nothing ---------------
+
+
+class OperationRefused(StreamerError):
+    """What was asked for cannot be done; the message says why and what to do instead."""
+
+    sentence = "{0}"
+
+
+class EntryRejected(StreamerError):
+    """A line of a manifest or an entries file is wrong: line number, what, why."""
+
+    sentence = "line {0}: {1}"

@@ -1,0 +1,109 @@
+"""The ports: what the core asks of a catalog, an importer and a download.
+
+An implementation anywhere honours the sentences below; `streamer.testing` has checks for them.
+Whatever awaits here may be cancelled at any point and leaves nothing behind: no connection, no
+timer, no open file.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from streamer.errors import OriginError
+from streamer.model import (
+    DownloadConfig,
+    Folder,
+    OriginResponse,
+    PublishedArtifact,
+    RemoteArtifact,
+)
+
+
+class Sink(Protocol):
+    """Takes the content of one download. Its methods never raise."""
+
+    def content_received(self, chunk: bytes) -> None:
+        """Take the next bytes; they may come even after `pause`, a bounded number of them."""
+
+    def content_ended(self, error: OriginError | None) -> None:
+        """The last call: the content is over, or it broke. Says nothing about correctness."""
+
+
+class Download(Protocol):
+    """One open download: the origin's fields are here, its content waits for `deliver`.
+
+    Whoever holds a download calls `stop` in the end, on every path.
+    """
+
+    @property
+    def response(self) -> OriginResponse:
+        """What the origin said before its content."""
+
+    def deliver(self, sink: Sink) -> None:
+        """Let the content flow into `sink`; called once."""
+
+    def pause(self) -> None:
+        """Ask the origin to wait. May be repeated; may come before `deliver`."""
+
+    def resume(self) -> None:
+        """Let it go on. May be repeated."""
+
+    def stop(self) -> None:
+        """End the transfer now and release its connection. Idempotent; nothing is called after."""
+
+
+class Downloader(Protocol):
+    """Built by an importer for one remote artifact."""
+
+    async def open(self) -> Download:
+        """Ask the origin; completes when its fields have arrived.
+
+        Raises an `OriginError` for whatever the origin or the way to it did wrong.
+        """
+
+
+class Importer(Protocol):
+    """The shared state of one revision of one download config: connections, tokens, limits."""
+
+    def downloader(self, source: RemoteArtifact) -> Downloader:
+        """Rebuild the downloader for one of this importer's sources."""
+
+    async def close(self) -> None:
+        """Release idle connections. Downloads that are open end by themselves."""
+
+
+class Importers(Protocol):
+    """Finds the importer for a stored download config."""
+
+    def importer(self, config: DownloadConfig) -> Importer:
+        """The one shared instance for this config's id and revision.
+
+        Raises `ImporterBroken` where the type is unknown or refuses the config.
+        """
+
+
+class Catalog(Protocol):
+    """What is published. Paths are decoded, relative to the root, without a leading slash."""
+
+    async def resolve(self, path: str) -> PublishedArtifact:
+        """Find what `path` promises: the longest base path wins, then the newest publication.
+
+        A path that the current publication lacks is looked for in those superseded within their
+        grace, newest first. Raises `PathNotPublished` or a `CatalogError`.
+        """
+
+    async def list_folder(self, path: str, after: str, limit: int) -> Folder:
+        """List up to `limit` names that follow `after` in the folder `path` (`""` is the root).
+
+        `path` ends in a slash unless empty. Costs one index probe per name, not per entry below.
+        Raises `PathNotPublished` where nothing lies beneath, or a `CatalogError`.
+        """
+
+    async def open_held(self, artifact: PublishedArtifact) -> Download:
+        """Open content that the catalog holds itself; it is read in slices as it is taken.
+
+        Raises `PathNotPublished` where its publication has just been deleted.
+        """
+
+    async def check(self) -> None:
+        """Return if the catalog answers now; raises a `CatalogError` if not."""
