@@ -65,13 +65,6 @@ class MethodNotAllowed(RequestRefused):
     sentence = "only GET and HEAD are possible here"
 
 
-class PreconditionFailed(RequestRefused):
-    """The client's If-Match names another representation (RFC 9110 section 13.1.1)."""
-
-    status = 412
-    sentence = "the precondition does not hold"
-
-
 class ResumeRefused(RequestRefused):
     """A client may hold a wrong beginning of this artifact and asks for the rest (invariant 1).
 
@@ -199,6 +192,26 @@ class DigestMismatch(ContentMismatch):
     """All bytes came and their digest is another one."""
 
     sentence = "the digest {0} was promised, the content has {1}"
+
+
+class NoOriginServed(StreamerError):
+    """Every attempt of an exchange failed before its head; what is said follows from all of them.
+
+    Its only argument is the tuple of `(importer's name, OriginError)`, one for each attempt;
+    `plan.final_status` gives the status.
+    """
+
+    status = 502
+
+    @property
+    def failures(self) -> tuple[tuple[str, OriginError], ...]:
+        """The attempts in their order."""
+        attempts: tuple[tuple[str, OriginError], ...] = self.args[0]
+        return attempts
+
+    def __str__(self) -> str:
+        reasons = "; ".join(f"{name}: {error}" for name, error in self.failures)
+        return reasons or "this entry has no source that could be asked"
 
 
 # -- the client went or stopped reading: there is nobody to tell, so these have no status -------

@@ -1,0 +1,73 @@
+# What a person and CI call; the scripts do the parts. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+# pip finds every answer or fails; it never asks, and its news are not ours.
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nothing but the environment that a target builds decides what is imported.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+SOURCES := $(shell find streamer twisted/plugins -type f -not -name '*.pyc' -not -name dropin.cache)
+WHEEL := build/wheel/ready
+LINT := .venv-test-3.11/bin
+
+.PHONY: help run test check wheel servers lint suite subset clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: .venv/ready  ## publish a demo lazily and serve it (UPSTREAM=URL of a folder with a PULP_MANIFEST)
+	@UPSTREAM='$(UPSTREAM)' exec .venv/bin/python scripts/demo.py
+
+test: servers  ## set up everything, lint, and run every test against the wheel
+	@rm -rf build/results
+	@$(MAKE) lint suite subset
+	@echo; cat build/results
+
+check: lint  ## lint only: ruff and mypy
+
+wheel: $(WHEEL)  ## build the wheel into build/wheel
+
+clean:  ## remove environments, builds and the demo
+	rm -rf .venv .venv-test-* build dist var/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# -- the parts -------------------------------------------------------------------------------------
+
+servers:
+	@scripts/install-test-servers
+
+lint: .venv-test-3.11/ready
+	$(LINT)/ruff check .
+	$(LINT)/ruff format --check .
+	$(LINT)/mypy
+
+suite: .venv-test-3.11/installed
+	@scripts/run-suite 3.11
+
+subset: .venv-test-3.12/installed .venv-test-3.13/installed
+	@scripts/run-suite 3.12 -m subset
+	@scripts/run-suite 3.13 -m subset
+
+# A stamp is as new as what it was made from; removing an environment removes its stamps with it.
+.venv/ready: pyproject.toml scripts/make-venv
+	@scripts/make-venv .venv any -e .
+	@touch $@
+
+$(WHEEL): pyproject.toml README.md LICENSE $(SOURCES) .venv-test-3.11/ready
+	@rm -rf build/wheel
+	@.venv-test-3.11/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	@touch $@
+
+.venv-test-3.11/ready: pyproject.toml scripts/make-venv scripts/requirements.py
+	@scripts/make-venv .venv-test-3.11 3.11 --requirements test lint
+	@touch $@
+
+.venv-test-%/ready: pyproject.toml scripts/make-venv scripts/requirements.py
+	@scripts/make-venv .venv-test-$* $* --requirements test
+	@touch $@
+
+.venv-test-%/installed: .venv-test-%/ready $(WHEEL)
+	@.venv-test-$*/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@

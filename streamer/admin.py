@@ -1,0 +1,114 @@
+"""The operator's endpoint: health, readiness, metrics and a status page.
+
+It listens apart from content, because the namespace of clients is content only (invariant 8).
+Nothing here streams, so Klein serves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+from klein import Klein
+from twisted.web.iweb import IRequest
+from twisted.web.server import Site
+
+from streamer import __version__
+from streamer.errors import CatalogError
+from streamer.interfaces import Catalog
+from streamer.metrics import CONTENT_TYPE, Metrics
+
+_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>pulp-streamer</title>
+<style>:root {{ color-scheme: light dark }} body {{ font: 1rem/1.5 system-ui, sans-serif;
+max-width: 40rem; margin: 2rem auto; padding: 0 1rem }} th {{ text-align: left; font-weight: 500;
+padding-right: 2rem; vertical-align: top }}</style></head><body><h1>pulp-streamer {version}</h1>
+<table>{rows}</table><p><a href="metrics">metrics</a> · <a href="healthz">health</a> ·
+<a href="readyz">readiness</a></p></body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the operator's pages ask of the running service, each question a call."""
+
+    catalog: Catalog
+    metrics: Metrics
+    in_flight: Callable[[], int]
+    connections: Callable[[], int]
+    is_draining: Callable[[], bool]
+    broken_importers: Callable[[], list[str]]
+    uptime_seconds: Callable[[], float]
+
+
+class AdminApp:
+    """`/healthz`: the process answers. `/readyz`: it can serve, so traffic may be sent here."""
+
+    app = Klein()
+    app.url_map.merge_slashes = False
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    @app.route("/healthz", methods=["GET"])
+    def health(self, request: IRequest) -> bytes:
+        """200 as long as the process answers, with what an operator should know of."""
+        broken = self._status.broken_importers()
+        return _text(
+            request, 200, "\n".join(["ok", *(f"broken importer {each}" for each in broken)])
+        )
+
+    @app.route("/readyz", methods=["GET"])
+    async def readiness(self, request: IRequest) -> bytes:
+        """200 if the catalog answers and the service is not stopping, else 503 and why."""
+        if self._status.is_draining():
+            return _text(request, 503, "the service stops")
+        problem = await self._catalog_problem()
+        return _text(request, 503 if problem else 200, problem or "ready")
+
+    @app.route("/metrics", methods=["GET"])
+    def metrics(self, request: IRequest) -> bytes:
+        """The Prometheus exposition."""
+        request.setHeader(b"content-type", CONTENT_TYPE.encode())
+        return self._status.metrics.exposition()
+
+    @app.route("/", methods=["GET"])
+    async def page(self, request: IRequest) -> bytes:
+        """The state of the service at a glance."""
+        status = self._status
+        facts = {
+            "catalog": await self._catalog_problem() or "answers",
+            "running exchanges": str(status.in_flight()),
+            "client connections": str(status.connections()),
+            "state": "stopping" if status.is_draining() else "serving",
+            "up for": f"{status.uptime_seconds():.0f} s",
+            "broken importers": "; ".join(status.broken_importers()) or "none",
+        }
+        rows = "".join(f"<tr><th>{escape(k)}<td>{escape(v)}" for k, v in facts.items())
+        request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        return _PAGE.format(version=escape(__version__), rows=rows).encode()
+
+    async def _catalog_problem(self) -> str | None:
+        try:
+            await self._status.catalog.check()
+        except CatalogError as error:
+            return str(error)
+        return None
+
+
+def _text(request: IRequest, status: int, sentence: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+    request.setHeader(b"cache-control", b"no-store")
+    return f"{sentence}\n".encode()
+
+
+class AdminSite(Site):
+    """Logs nothing and speaks HTTP/1.1 only."""
+
+    def log(self, request: object) -> None:
+        """Probes ask every few seconds; nobody reads that."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]

@@ -1,0 +1,1 @@
+"""The revisions in their order; each says what it changes."""

@@ -1,0 +1,184 @@
+"""What a path promises: the statements behind `resolve`, on a connection that is given.
+
+Separate from the store and the thread pool because both use them. Three statements answer a
+look-up: the distributions it may fall under with the publications that may answer, the entries
+of that path in them, and the importers of its sources. Nothing is remembered between look-ups,
+so a switched pointer and a withdrawal are seen by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select
+
+from streamer.catalog.paths import below, is_storable, possible_base_paths
+from streamer.catalog.tables import (
+    distributions,
+    entries,
+    held_slices,
+    importers,
+    publications,
+    withdrawn_digests,
+    withdrawn_paths,
+)
+from streamer.errors import PathNotPublished
+from streamer.model import (
+    Artifact,
+    CacheKind,
+    Digest,
+    DownloadConfig,
+    PublicationId,
+    PublishedArtifact,
+    RemoteArtifact,
+)
+
+
+def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
+    """Find what `path` promises, as `interfaces.Catalog.resolve` says.
+
+    The newest publication that has the path decides: where its entry is withdrawn, an older
+    one's does not answer in its place.
+    """
+    if not is_storable(path):
+        raise PathNotPublished
+    publishing = answering_publications(connection, path, now)
+    if not publishing:
+        raise PathNotPublished
+    base_path = publishing[0].base_path
+    found = connection.execute(
+        select(entries, is_withdrawn().label("withdrawn"))
+        .join(publications, publications.c.id == entries.c.publication_id)
+        .where(
+            entries.c.publication_id.in_([publication.id for publication in publishing]),
+            entries.c.path == below(base_path, path),
+        )
+    )
+    by_publication = {entry.publication_id: entry for entry in found}
+    for publication in publishing:
+        entry = by_publication.get(publication.id)
+        if entry is not None and not entry.withdrawn:
+            return _published_artifact(connection, publication, entry)
+        if entry is not None:
+            break
+    raise PathNotPublished
+
+
+def answering_publications(connection: Connection, path: str, now: float) -> list[Row[Any]]:
+    """The publications of the longest base path that may answer for `path`, in that order.
+
+    First the current one, then those within their grace, the most recently superseded first:
+    that is the order in which clients may have seen them.
+    """
+    candidates = connection.execute(
+        select(
+            publications.c.id,
+            publications.c.number,
+            publications.c.base_path,
+            publications.c.published_at,
+            publications.c.superseded_at,
+            publications.c.grace_until,
+        )
+        .join(distributions, distributions.c.base_path == publications.c.base_path)
+        .where(
+            distributions.c.base_path.in_(possible_base_paths(path)),
+            publications.c.state == "published",
+            or_(
+                publications.c.id == distributions.c.current_publication_id,
+                publications.c.grace_until > now,
+            ),
+        )
+    ).all()
+    longest = max((len(candidate.base_path) for candidate in candidates), default=0)
+    return sorted(
+        (candidate for candidate in candidates if len(candidate.base_path) == longest),
+        key=lambda candidate: (
+            candidate.superseded_at is not None,
+            -(candidate.superseded_at or 0),
+            -candidate.number,
+        ),
+    )
+
+
+def is_withdrawn() -> ColumnElement[bool]:
+    """Whether the entry at hand, joined with its publication, is withdrawn by path or digest.
+
+    Few entries have more than one digest, so only those pay for a search through the others.
+    """
+    by_path = exists().where(
+        withdrawn_paths.c.base_path == publications.c.base_path,
+        withdrawn_paths.c.path == entries.c.path,
+        withdrawn_paths.c.up_to_number >= publications.c.number,
+    )
+    by_digest = exists().where(withdrawn_digests.c.digest == entries.c.digest)
+    by_other_digest = exists().where(entries.c.more_digests.contains(withdrawn_digests.c.digest))
+    return or_(by_path, by_digest, and_(entries.c.more_digests.is_not(None), by_other_digest))
+
+
+def download_config(row: Row[Any]) -> DownloadConfig:
+    """An importer as its row states it."""
+    return DownloadConfig(row.id, row.revision, row.name, row.type, json.loads(row.config))
+
+
+def held_slice(
+    connection: Connection, publication: PublicationId, digest: str, offset: int
+) -> bytes:
+    """The slice of held content that begins at `offset`; empty where there is none."""
+    content = connection.scalar(
+        select(held_slices.c.content).where(
+            held_slices.c.publication_id == publication,
+            held_slices.c.digest == digest,
+            held_slices.c.position == offset,
+        )
+    )
+    return b"" if content is None else bytes(content)
+
+
+def is_published(connection: Connection, publication: PublicationId) -> bool:
+    """Whether a publication that was seen a moment ago is still there."""
+    return bool(
+        connection.scalar(
+            select(publications.c.state == "published").where(publications.c.id == publication)
+        )
+    )
+
+
+def _published_artifact(
+    connection: Connection, publication: Row[Any], entry: Row[Any]
+) -> PublishedArtifact:
+    modified = publication.published_at if entry.last_modified is None else entry.last_modified
+    return PublishedArtifact(
+        path=entry.path,
+        base_path=publication.base_path,
+        publication=publication.id,
+        artifact=Artifact(_digests(entry), entry.size, entry.media_type),
+        cache=cast("CacheKind", entry.cache),
+        last_modified=int(modified),
+        sources=_sources(connection, json.loads(entry.sources)),
+        held=entry.held,
+        grace_until=publication.grace_until,
+    )
+
+
+def _digests(entry: Row[Any]) -> tuple[Digest, ...]:
+    more = json.loads(entry.more_digests) if entry.more_digests else ()
+    return tuple(Digest.parse(text) for text in (entry.digest, *more))
+
+
+def _sources(
+    connection: Connection, stored: Iterable[tuple[int, str, int]]
+) -> tuple[RemoteArtifact, ...]:
+    """Join stored sources with their importers as they are now, the lowest priority first."""
+    ordered = sorted(stored, key=lambda source: source[2])
+    wanted = {importer_id for importer_id, _, _ in ordered}
+    if not wanted:
+        return ()
+    rows = connection.execute(select(importers).where(importers.c.id.in_(sorted(wanted))))
+    configs = {row.id: download_config(row) for row in rows}
+    return tuple(
+        RemoteArtifact(configs[importer_id], url, priority)
+        for importer_id, url, priority in ordered
+        if importer_id in configs
+    )

@@ -1,0 +1,54 @@
+"""What the catalog tells an operator about itself; separate so that any front end may show it.
+
+Times are seconds since the epoch. Nothing here is read by the service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamer.model import PublicationId
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationInfo:
+    """One publication: `number` counts within its distribution, `id` in the whole catalog.
+
+    `grace_until` is set once it is superseded; `total_size` adds up the sizes that are known.
+    """
+
+    id: PublicationId
+    base_path: str
+    number: int
+    is_current: bool
+    created_at: float
+    published_at: float
+    superseded_at: float | None
+    grace_until: float | None
+    entry_count: int
+    total_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionInfo:
+    """A base path, the publication that it shows, and how many publications are kept."""
+
+    base_path: str
+    current: PublicationInfo
+    publication_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruneCounts:
+    """What a prune removed.
+
+    `unfinished` publications were abandoned while they were built, `superseded` ones were beyond
+    retention and grace, `leftovers` had been deleted and not yet cleared away. `entries` counts
+    the rows of all three; `withdrawals` those of paths that no publication has any more.
+    """
+
+    unfinished: int
+    superseded: int
+    leftovers: int
+    entries: int
+    withdrawals: int

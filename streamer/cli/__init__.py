@@ -1,0 +1,91 @@
+"""The admin command `pulp-streamer`: what is published, and from where.
+
+`frame` holds what all commands share: options, output, exit codes. The other modules hold one
+group of commands each, and this one puts them together and turns whatever went wrong into one
+line and an exit code: 0 done, 1 failed or found something, 2 wrong usage, 3 catalog not reachable.
+Nothing asks back, because scripts do not answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from streamer import __version__
+from streamer.cli.catalog import catalog
+from streamer.cli.content import fetch, resolve, withdraw
+from streamer.cli.distributions import distribution, publication
+from streamer.cli.frame import Invocation, common_options, exit_code, report_failure
+from streamer.cli.importers import importer
+from streamer.cli.publish import publish
+from streamer.errors import StreamerError
+
+INTERRUPTED = 130
+"""What a shell reports for a command that Ctrl-C ended."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", prog_name="pulp-streamer")
+@common_options
+def pulp_streamer() -> None:
+    """Publish repositories whose content is fetched when somebody asks for it.
+
+    All of it works while the service runs, which sees a change within a second.
+
+    \b
+    A first publication:
+      pulp-streamer importer create fedora --type http --url https://mirror.example/fedora/
+      pulp-streamer publish fedora/40 --importer fedora --manifest PULP_MANIFEST
+      pulp-streamer distribution show fedora/40
+
+    \b
+    Exit codes:
+      0  done
+      1  the operation failed or found something
+      2  wrong usage
+      3  catalog not reachable
+    """
+
+
+for command in (
+    importer,
+    publish,
+    distribution,
+    publication,
+    withdraw,
+    resolve,
+    fetch,
+    catalog,
+):
+    pulp_streamer.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given))
+
+
+def _run(arguments: list[str]) -> int:
+    # A wrong option is found before `--json` behind it is read, and is reported as JSON too.
+    as_json = "--json" in arguments
+    try:
+        code = pulp_streamer.main(
+            arguments, prog_name="pulp-streamer", standalone_mode=False, obj=Invocation()
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (click.ClickException, StreamerError) as error:
+        report_failure(error, as_json=as_json)
+        return exit_code(error)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("pulp-streamer: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter must not stumble over it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

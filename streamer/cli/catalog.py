@@ -1,0 +1,57 @@
+"""`catalog …`: the database itself, its version, its soundness and its size."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from streamer.catalog import upgrade_catalog
+from streamer.cli.frame import FAILED, Invocation, common_options
+
+
+@click.group()
+@common_options
+def catalog() -> None:
+    """Look after the catalog's database."""
+
+
+@catalog.command()
+@common_options
+@click.pass_obj
+def upgrade(invocation: Invocation) -> None:
+    """Bring an older catalog to this version, after a copy of it was made.
+
+    Also creates an absent one, and the tables of an empty PostgreSQL database. Upgrading what is
+    up to date does nothing.
+    """
+    copy = upgrade_catalog(invocation.settings().catalog.url.reveal())
+    document = {"upgraded": True, "copy": None if copy is None else str(copy)}
+    saved = f"; the copy from before is {copy}" if copy is not None else ""
+    invocation.answer(document, f"the catalog is up to date{saved}")
+
+
+@catalog.command()
+@common_options
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Look for damage in the catalog; exits with 1 if there is any."""
+    invocation = context.ensure_object(Invocation)
+    with invocation.store() as store:
+        problems = list(store.check())
+    invocation.answer({"problems": problems}, *(problems or ["no problems found"]))
+    if problems:
+        context.exit(FAILED)
+
+
+@catalog.command()
+@common_options
+@click.pass_obj
+def prune(invocation: Invocation) -> None:
+    """Delete publications beyond `catalog.keep` and `catalog.grace`, and what broken runs left."""
+    settings = invocation.settings().catalog
+    with invocation.store() as store:
+        counts = store.prune(keep=settings.keep)
+    document = asdict(counts)
+    told = ", ".join(f"{count:,} {name}" for name, count in document.items())
+    invocation.answer(document, f"removed: {told}")

@@ -1,0 +1,146 @@
+"""`distribution …` and `publication …`: what clients see now, and what they could see again."""
+
+from __future__ import annotations
+
+import click
+
+from streamer.catalog import DistributionInfo, PublicationInfo
+from streamer.cli.frame import Invocation, common_options, size_text, time_text
+from streamer.model import PublicationId
+
+_PUBLICATION_COLUMNS = {
+    "publication": "number",
+    "id": "id",
+    "state": "state",
+    "published": "published_at",
+    "entries": "entries",
+    "size": "size",
+}
+
+
+@click.group()
+@common_options
+def distribution() -> None:
+    """See and switch what a base path shows."""
+
+
+@distribution.command("list")
+@common_options
+@click.pass_obj
+def list_distributions(invocation: Invocation) -> None:
+    """List the distributions and the publication that each one shows."""
+    with invocation.store() as store:
+        documents = [_distribution_document(info) for info in store.distributions()]
+    columns = {
+        "base path": "base_path",
+        "publication": "publication",
+        "published": "published_at",
+        "entries": "entries",
+        "size": "size",
+        "kept": "kept",
+    }
+    invocation.table(documents, columns, "nothing is published yet")
+
+
+@distribution.command("show")
+@click.argument("base_path")
+@common_options
+@click.pass_obj
+def show_distribution(invocation: Invocation, base_path: str) -> None:
+    """Show the distribution at BASE_PATH."""
+    with invocation.store() as store:
+        document = _distribution_document(store.distribution(base_path.strip("/")))
+    lines = [f"{key.replace('_', ' ')}: {value}" for key, value in document.items()]
+    invocation.answer(document, *lines)
+
+
+@distribution.command("rollback")
+@click.argument("base_path")
+@click.option("--to", type=click.IntRange(min=1), metavar="NUMBER", help="Default: the previous.")
+@click.option("--no-grace", is_flag=True, help="End what is shown now at once.")
+@common_options
+@click.pass_obj
+def rollback(invocation: Invocation, base_path: str, to: int | None, no_grace: bool) -> None:
+    """Let BASE_PATH show an older publication again; `--to` also leads forward.
+
+    \b
+    Example:
+      pulp-streamer publication list fedora/40/os
+      pulp-streamer distribution rollback fedora/40/os --to 7
+    """
+    grace_seconds = 0.0 if no_grace else invocation.settings().catalog.grace_seconds
+    with invocation.store() as store:
+        info = store.rollback(base_path.strip("/"), to, grace_seconds)
+    invocation.answer(
+        _publication_document(info), f"{info.base_path} shows publication {info.number} again"
+    )
+
+
+@distribution.command("delete")
+@click.argument("base_path")
+@common_options
+@click.pass_obj
+def delete_distribution(invocation: Invocation, base_path: str) -> None:
+    """Delete the distribution at BASE_PATH with all of its publications, at once."""
+    path = base_path.strip("/")
+    with invocation.store() as store:
+        store.delete_distribution(path)
+    invocation.answer({"deleted": path}, f"deleted distribution {path} and its publications")
+
+
+@click.group()
+@common_options
+def publication() -> None:
+    """See and delete what was published."""
+
+
+@publication.command("list")
+@click.argument("base_path")
+@common_options
+@click.pass_obj
+def list_publications(invocation: Invocation, base_path: str) -> None:
+    """List the publications of BASE_PATH, as far as they are kept."""
+    with invocation.store() as store:
+        found = store.publications(base_path.strip("/"))
+    documents = [_publication_document(info) for info in found]
+    invocation.table(documents, _PUBLICATION_COLUMNS, "nothing is published there")
+
+
+@publication.command("delete")
+@click.argument("publication_id", metavar="ID", type=int)
+@common_options
+@click.pass_obj
+def delete_publication(invocation: Invocation, publication_id: int) -> None:
+    """Delete the publication ID, unless a distribution shows it; its grace ends too."""
+    with invocation.store() as store:
+        store.delete_publication(PublicationId(publication_id))
+    invocation.answer({"deleted": publication_id}, f"deleted publication with id {publication_id}")
+
+
+def _distribution_document(info: DistributionInfo) -> dict[str, object]:
+    current = _publication_document(info.current)
+    return {
+        "base_path": info.base_path,
+        "publication": current["number"],
+        "id": current["id"],
+        "published_at": current["published_at"],
+        "entries": current["entries"],
+        "bytes": current["bytes"],
+        "size": current["size"],
+        "kept": info.publication_count,
+    }
+
+
+def _publication_document(info: PublicationInfo) -> dict[str, object]:
+    return {
+        "id": info.id,
+        "base_path": info.base_path,
+        "number": info.number,
+        "state": "current" if info.is_current else "superseded",
+        "published_at": time_text(info.published_at),
+        "superseded_at": time_text(info.superseded_at),
+        "grace_until": time_text(info.grace_until),
+        "entries": info.entry_count,
+        "bytes": info.total_size,
+        "size": size_text(info.total_size),
+    }

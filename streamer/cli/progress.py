@@ -1,0 +1,106 @@
+"""What somebody sees on stderr while a long publish runs.
+
+A bar where stderr is a terminal, a plain line every few seconds where it is a log, nothing where
+a program reads JSON. Separate so that publishing does not know which. Looks at the clock once in
+many entries, so that showing progress costs nothing that could be measured.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import click
+
+from streamer.model import Entry
+
+LINE_EVERY_SECONDS = 5.0
+LOOK_EVERY_ENTRIES = 500
+
+Show = Callable[[int, int], None]
+Say = Callable[[str], None]
+
+
+class Progress:
+    """Counts what was read and what was accepted, and shows it now and then."""
+
+    def __init__(self, show: Show, say: Say) -> None:
+        self._show = show
+        self.say = say
+        self._bytes_read = 0
+
+    def read(self, byte_count: int) -> None:
+        """Note that so much more of the input was read."""
+        self._bytes_read += byte_count
+
+    def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Let entries through and show how many went."""
+        count = 0
+        for count, entry in enumerate(entries, start=1):
+            if count % LOOK_EVERY_ENTRIES == 0:
+                self._show(count, self._bytes_read)
+            yield entry
+        self._show(count, self._bytes_read)
+
+
+@contextmanager
+def make_progress(stream: BinaryIO, *, silent: bool) -> Iterator[Progress]:
+    """Choose how to show the progress of reading `stream`; takes its bar away in the end."""
+    total = _size(stream)
+    if silent:
+        yield Progress(lambda count, bytes_read: None, lambda text: None)
+    elif sys.stderr.isatty():
+        with _bar(total) as progress:
+            yield progress
+    else:
+        yield Progress(_lines(total), _say)
+
+
+def _size(stream: BinaryIO) -> int | None:
+    status = os.fstat(stream.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _lines(total: int | None) -> Show:
+    last = time.monotonic()
+
+    def show(count: int, bytes_read: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_SECONDS:
+            last = now
+            share = f", {bytes_read * 100 // total} % of the file" if total else ""
+            _say(f"{count:,} entries{share}")
+
+    return show
+
+
+@contextmanager
+def _bar(total: int | None) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("publishing"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %" if total else ""),
+        TextColumn("{task.fields[count]:,} entries"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("publishing", total=total, count=0)
+
+        def show(count: int, bytes_read: int) -> None:
+            bar.update(task, completed=bytes_read, count=count)
+
+        yield Progress(show, lambda text: bar.console.print(text, markup=False))

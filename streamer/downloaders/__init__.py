@@ -1,0 +1,1 @@
+"""What importers build: each opens one source by one protocol and honours `interfaces.Download`."""

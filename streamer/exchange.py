@@ -1,0 +1,157 @@
+"""The heart: one coroutine for one client request, from its path to its last byte.
+
+Strategy. The four verbs in their order: **resolve** what the path promises, **plan** which origins
+may serve it, **open** one, **pipe** its verified content. What can be answered without an origin
+is answered here, before one is asked: a folder, a 304, a HEAD. The rest is `delivery`'s.
+
+This module sees ports and the pump, never an adapter. It raises what it cannot answer; `app`
+renders that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streamer import fields, listing
+from streamer.delivery import Delivery, Notes
+from streamer.errors import LoopDetected, MethodNotAllowed, PathNotPublished
+from streamer.interfaces import Catalog
+from streamer.model import Fields, Folder, PublishedArtifact
+from streamer.pipe import Response
+from streamer.preconditions import is_not_modified
+from streamer.target import folder_location, read_target
+
+PAGE_NAMES = 1000
+"""Names on one page of a listing: a page of about 100 KiB, a few milliseconds of look-ups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks, as it wrote it: the raw path, the query's `after`, the fields."""
+
+    method: str
+    raw_path: bytes
+    after: str
+    values: Callable[[str], Sequence[str]]
+    """All values of a field of the request, in order."""
+
+    def value(self, name: str) -> str | None:
+        """The only value of a field; None where it is absent or repeated."""
+        values = self.values(name)
+        return values[0] if len(values) == 1 else None
+
+
+class Exchange:
+    """Answers requests; holds what all of them share and nothing of any one of them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        delivery: Delivery,
+        *,
+        now: Callable[[], float],
+        prefix: str,
+        listings: bool,
+        pseudonym: str,
+    ) -> None:
+        self._catalog = catalog
+        self._delivery = delivery
+        self._now = now
+        self._prefix = prefix
+        self._listings = listings
+        self._pseudonym = pseudonym
+
+    async def answer(self, asked: Asked, response: Response, notes: Notes) -> None:
+        """Send the whole response; returns when its last byte is on the way.
+
+        Raises a `StreamerError` that is to be rendered if `response` is still before its head,
+        and that has broken the connection already if not. Cancelling it means that the client is
+        gone; nothing is left behind.
+        """
+        if asked.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed
+        if fields.is_loop(self._pseudonym, asked.values("Via"), asked.values("CDN-Loop")):
+            raise LoopDetected
+        path = read_target(asked.raw_path, self._prefix)
+        self._guard(asked, path)
+        found = await self._resolve(path, asked.after)
+        if isinstance(found, Folder):
+            self._send_folder(found, path, asked, response, notes)
+        else:
+            notes.distribution = found.base_path
+            await self._send_artifact(found, asked, response, notes)
+
+    def _guard(self, asked: Asked, path: str) -> None:
+        """Where guards will refuse a client its distribution; every client is admitted so far."""
+
+    # -- resolve
+
+    async def _resolve(self, path: str, after: str) -> PublishedArtifact | Folder:
+        """Find an artifact, or the folder that is meant; `index.html` stands for its folder."""
+        is_folder = path == "" or path.endswith("/")
+        try:
+            return await self._catalog.resolve(f"{path}index.html" if is_folder else path)
+        except PathNotPublished:
+            if not self._listings:
+                raise
+        if is_folder:
+            return await self._catalog.list_folder(path, after, PAGE_NAMES)
+        return await self._catalog.list_folder(f"{path}/", "", 1)
+
+    def _send_folder(
+        self, folder: Folder, path: str, asked: Asked, response: Response, notes: Notes
+    ) -> None:
+        notes.source = "catalog"
+        if folder.path != path:
+            location = folder_location(asked.raw_path)
+            self._send_whole(response, asked, 302, (("Location", location),), b"")
+            return
+        accepts = ",".join(asked.values("Accept"))
+        if "application/json" in accepts:
+            content, media_type = listing.render_json(folder), "application/json"
+        else:
+            content = listing.render_html(folder, prefix=self._prefix, after=asked.after)
+            media_type = "text/html; charset=utf-8"
+        page_fields = (
+            ("Content-Type", media_type),
+            ("Vary", "Accept"),
+            ("Content-Security-Policy", listing.CONTENT_SECURITY_POLICY),
+        )
+        self._send_whole(response, asked, 200, page_fields, content)
+
+    def _send_whole(
+        self, response: Response, asked: Asked, status: int, own: Fields, content: bytes
+    ) -> None:
+        length = ("Content-Length", str(len(content)))
+        common = fields.gateway_fields(self._pseudonym) + fields.folder_fields()
+        response.send_head(status, (length, *own, *common))
+        if asked.method == "GET":
+            response.write(content)
+        response.end()
+
+    # -- conditions, and what the catalog can answer alone
+
+    async def _send_artifact(
+        self, published: PublishedArtifact, asked: Asked, response: Response, notes: Notes
+    ) -> None:
+        known = fields.representation_fields(published, now=self._now())
+        common = fields.gateway_fields(self._pseudonym)
+        if is_not_modified(
+            fields.entity_tag(published.artifact),
+            published.last_modified,
+            if_none_match=asked.values("If-None-Match"),
+            if_modified_since=asked.value("If-Modified-Since"),
+        ):
+            notes.source = "catalog"
+            response.send_head(304, (*known, *common, *fields.cache_status(hit=True)))
+            response.end()
+            return
+        head = (*fields.content_fields(published.artifact), *known, *common)
+        if asked.method == "HEAD":
+            notes.source = "catalog"
+            response.send_head(200, (*head, *fields.cache_status(hit=True)))
+            response.end()
+            return
+        self._delivery.refuse_resume(published.artifact, asked.values("Range"))
+        await self._delivery.deliver(published, head, response, notes)

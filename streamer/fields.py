@@ -1,0 +1,192 @@
+"""The header section: what is asked of an origin, and what a client is told.
+
+Strategy. Nothing is passed on because nobody objected. A client's fields never reach an origin:
+what an origin is sent is written here from nothing. An origin's fields reach a client only by an
+allow list, and what the catalog knows is always said by the catalog. So ETag, Content-Length,
+Content-Type and Last-Modified are the same from every origin, for HEAD, for GET and for 304
+(invariant 10).
+
+| direction | fields |
+|---|---|
+| to the origin | Accept-Encoding: identity, Via, CDN-Loop, User-Agent; the importer's own |
+| from the origin | Content-Disposition, Content-Language, Link, X-* and Docker-* but these: |
+| never from it | what steers a front (X-Accel-*, X-Sendfile …) or reveals one (X-Cache …) |
+
+`identity` is asked for and Content-Encoding is not forwarded, since content is byte-exact: a
+`.gz` file labelled `gzip` by an eager origin would otherwise be decoded by the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from streamer import __version__
+from streamer.errors import OriginError
+from streamer.kinds import cache_control
+from streamer.model import Artifact, Digest, Fields, PublishedArtifact
+from streamer.preconditions import write_date
+
+NAME = "pulp-streamer"
+
+RETRY_AFTER_SECONDS = 10
+"""What a 503 asks a client to wait where nothing better is known: the order of a package client's
+own retry delay."""
+
+_FORWARDED = {"content-disposition", "content-language", "link"}
+_FORWARDED_PREFIXES = ("x-", "docker-")
+_NEVER_FORWARDED_PREFIXES = (
+    # Steer nginx, Apache, Lighttpd and their kind: a field from an origin could make a front
+    # serve its own files.
+    "x-accel-",
+    "x-sendfile",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-rewrite-",
+    "x-original-",
+    "x-http-method",
+    # Reveal or forge who serves, and how.
+    "x-powered-by",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-cache",
+    "x-served-by",
+    "x-varnish",
+    "x-backend",
+    "x-runtime",
+    "x-amz-",
+    "x-aspnet",
+    # Decide for the whole site of a client, not for one representation.
+    "x-frame-options",
+    "x-xss-protection",
+    "x-content-type-options",
+    "x-ua-compatible",
+    "x-dns-prefetch-control",
+    "x-robots-tag",
+)
+_REPR_DIGEST_NAMES = {"sha256": "sha-256", "sha512": "sha-512"}  # RFC 9530 section 5
+
+
+def origin_request_fields(pseudonym: str) -> Fields:
+    """The fields that every request to an origin carries; `pseudonym` names this service."""
+    return (
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", f"{NAME}/{__version__}"),
+        ("Via", f"1.1 {pseudonym}"),
+        ("CDN-Loop", pseudonym),
+    )
+
+
+def is_loop(pseudonym: str, via: Sequence[str], cdn_loop: Sequence[str]) -> bool:
+    """Whether a request names this service among those it has passed.
+
+    Via is a list of `protocol received-by (comment)` (RFC 9110 section 7.6.3), CDN-Loop one of
+    names with parameters (RFC 8586).
+    """
+    passed = {member.split()[1] for member in _members(via) if len(member.split()) > 1}
+    passed |= {member.split(";")[0].strip() for member in _members(cdn_loop)}
+    return pseudonym in passed
+
+
+def _members(values: Iterable[str]) -> Iterable[str]:
+    return (member.strip() for value in values for member in value.split(","))
+
+
+def forwardable(fields: Fields) -> Fields:
+    """The origin's fields that a client may see: allowed by name, and free of control characters.
+
+    An empty value is dropped too: treq adds an empty Content-Encoding to every response.
+    """
+    return tuple((name, value) for name, value in fields if _may_pass(name.lower(), value))
+
+
+def _may_pass(name: str, value: str) -> bool:
+    if name in _FORWARDED:
+        allowed = True
+    else:
+        allowed = name.startswith(_FORWARDED_PREFIXES) and not name.startswith(
+            _NEVER_FORWARDED_PREFIXES
+        )
+    return allowed and bool(value) and value.isprintable()
+
+
+def entity_tag(artifact: Artifact) -> str:
+    """The strong validator of an artifact: its digest, the same from every origin."""
+    return f'"{artifact.digest}"'
+
+
+def representation_fields(published: PublishedArtifact, *, now: float) -> Fields:
+    """What the catalog alone says of a published artifact; common to GET, HEAD and 304."""
+    grace_left = None if published.grace_until is None else published.grace_until - now
+    return (
+        ("ETag", entity_tag(published.artifact)),
+        ("Last-Modified", write_date(published.last_modified)),
+        ("Cache-Control", cache_control(published.cache, grace_left_seconds=grace_left)),
+    )
+
+
+def content_fields(artifact: Artifact) -> Fields:
+    """What the catalog says of the content itself; common to GET and HEAD."""
+    length = () if artifact.size is None else (("Content-Length", str(artifact.size)),)
+    return (
+        *length,
+        ("Content-Type", artifact.media_type),
+        ("Accept-Ranges", "none"),
+        *_repr_digest(artifact.digests),
+    )
+
+
+def _repr_digest(digests: Iterable[Digest]) -> Fields:
+    members = [
+        f"{_REPR_DIGEST_NAMES[digest.algorithm]}=:{digest.base64}:"
+        for digest in digests
+        if digest.algorithm in _REPR_DIGEST_NAMES
+    ]
+    return (("Repr-Digest", ", ".join(members)),) if members else ()
+
+
+def gateway_fields(pseudonym: str) -> Fields:
+    """What every response says of this service."""
+    return (("Via", f"1.1 {pseudonym}"), ("X-Content-Type-Options", "nosniff"))
+
+
+def error_fields(status: int, length: int) -> Fields:
+    """What goes with an error and its sentence; a 404 may be remembered for a little while."""
+    retry = (("Retry-After", str(RETRY_AFTER_SECONDS)),) if status == 503 else ()
+    allow = (("Allow", "GET, HEAD"),) if status == 405 else ()
+    return (
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(length)),
+        ("Cache-Control", "max-age=30" if status == 404 else "no-store"),
+        *retry,
+        *allow,
+    )
+
+
+def folder_fields() -> Fields:
+    """What is said of a folder's page and of the redirect to it: they change when one publishes."""
+    return (
+        ("Cache-Control", cache_control("mutable", grace_left_seconds=None)),
+        *cache_status(hit=True),
+    )
+
+
+def cache_status(*, hit: bool, detail: str | None = None) -> Fields:
+    """RFC 9211: `hit` where no origin was asked, else a miss forwarded to one."""
+    outcome = "hit" if hit else "fwd=uri-miss"
+    return (("Cache-Status", f"{NAME}; {outcome}" + (f"; detail={detail}" if detail else "")),)
+
+
+def proxy_status(failures: Sequence[tuple[str, OriginError]]) -> Fields:
+    """RFC 9209: one member for each failed attempt, naming the importer and never an address."""
+    members = [
+        f"{NAME}; error={failure.proxy_error}; next-hop={_string(importer)}; "
+        f"details={_string(str(failure))}"
+        for importer, failure in failures
+    ]
+    return (("Proxy-Status", ", ".join(members)),) if members else ()
+
+
+def _string(text: str) -> str:
+    """A string of RFC 8941 section 3.3.3: visible ASCII, quotes and backslashes escaped."""
+    visible = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return '"' + visible.replace("\\", "\\\\").replace('"', '\\"') + '"'

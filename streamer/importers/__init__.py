@@ -1,0 +1,148 @@
+"""Importer types by name, and the importers that serve stored download configs.
+
+Types come from the entry point group `pulp_streamer.importers`, the built-in ones included. A
+type is loaded when it is first needed; one that fails to load is remembered with its reason,
+which every later use repeats, and harms no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from cachetools import LRUCache
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from streamer.errors import ConfigurationError, ImporterBroken
+from streamer.interfaces import Importer
+from streamer.model import DownloadConfig
+
+GROUP = "pulp_streamer.importers"
+MAX_IMPORTERS = 1024
+"""How many importers keep their connections; beyond it the one unused for longest is closed."""
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an importer gets from the service: the reactor, and the name to give in Via."""
+
+    reactor: IReactorTime
+    pseudonym: str
+
+
+class ImporterType(Protocol):
+    """What an entry point names: how a kind of importer is configured and built."""
+
+    schemes: frozenset[str]
+    """URL schemes that absolute URLs of its sources may have."""
+
+    secret_keys: frozenset[str]
+    """Keys of the config that must never be shown."""
+
+    def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
+        """Check a config and give the form that is stored; raises `ConfigurationError`.
+
+        The message names the key and what is allowed, and never a value.
+        """
+
+    def build(self, config: Mapping[str, object], surroundings: Surroundings) -> Importer:
+        """Make an importer from a stored config; raises `ConfigurationError`."""
+
+
+class Registry:
+    """The importer types of this installation, and one importer for each config in use."""
+
+    def __init__(self) -> None:
+        self._entry_points = {point.name: point for point in entry_points(group=GROUP)}
+        self._loaded: dict[str, ImporterType] = {}
+        self._reasons: dict[str, str] = {}
+
+    def types(self) -> dict[str, str | None]:
+        """Every type by name, with the reason why it cannot be used, or None."""
+        for name in self._entry_points:
+            self._try(name)
+        return {name: self._reasons.get(name) for name in sorted(self._entry_points)}
+
+    def type(self, name: str) -> ImporterType:
+        """A type by name; raises `ConfigurationError` with the reason or the names there are."""
+        if name not in self._entry_points:
+            known = ", ".join(sorted(self._entry_points))
+            raise ConfigurationError(f"there is no importer type {name!r}; there are: {known}")
+        self._try(name)
+        if name in self._reasons:
+            raise ConfigurationError(f"importer type {name!r} is broken: {self._reasons[name]}")
+        return self._loaded[name]
+
+    def _try(self, name: str) -> None:
+        if name in self._loaded or name in self._reasons:
+            return
+        try:
+            self._loaded[name] = self._entry_points[name].load()()
+        except Exception as error:
+            self._reasons[name] = f"{type(error).__name__}: {error}"
+
+
+class ImporterPool:
+    """One importer for each id and revision: what downloads share, they share in here.
+
+    A new revision replaces the old one, whose idle connections are closed; downloads that are
+    open on it end by themselves.
+    """
+
+    def __init__(self, registry: Registry, surroundings: Surroundings) -> None:
+        self._registry = registry
+        self._surroundings = surroundings
+        self._importers: LRUCache[int, tuple[int, Importer]] = _ClosingCache(MAX_IMPORTERS)
+        self._complained: LRUCache[tuple[int, int], str] = LRUCache(MAX_IMPORTERS)
+
+    def importer(self, config: DownloadConfig) -> Importer:
+        """See `interfaces.Importers`. What makes a config unusable is logged once."""
+        revision, importer = self._importers.get(config.id, (0, None))
+        if importer is not None and revision == config.revision:
+            return importer
+        try:
+            kind = self._registry.type(config.type)
+            built = kind.build(config.config, self._surroundings)
+        except ConfigurationError as error:
+            self._complain(config, error)
+            raise ImporterBroken(config.name, str(error)) from error
+        if importer is not None:
+            _close(importer)
+        self._importers[config.id] = (config.revision, built)
+        return built
+
+    def broken(self) -> list[str]:
+        """The configs found unusable since the start, as sentences for the health page."""
+        return sorted(self._complained.values())
+
+    async def close(self) -> None:
+        """Close the idle connections of all importers."""
+        importers = [importer for _, importer in self._importers.values()]
+        self._importers.clear()
+        for importer in importers:
+            await importer.close()
+
+    def _complain(self, config: DownloadConfig, error: ConfigurationError) -> None:
+        if (config.id, config.revision) not in self._complained:
+            self._complained[config.id, config.revision] = f"{config.name}: {error}"
+            _log.error("importer {name} cannot be used: {why}", name=config.name, why=str(error))
+
+
+class _ClosingCache(LRUCache[int, tuple[int, Importer]]):
+    """Closes the importer that it evicts."""
+
+    def popitem(self) -> tuple[int, tuple[int, Importer]]:
+        id_, (revision, importer) = super().popitem()
+        _close(importer)
+        return id_, (revision, importer)
+
+
+def _close(importer: Importer) -> None:
+    closing = Deferred.fromCoroutine(importer.close())
+    closing.addErrback(lambda failure: _log.failure("closing an importer failed", failure))

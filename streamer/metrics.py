@@ -1,0 +1,112 @@
+"""What is counted, under which names: the events of the service as Prometheus metrics.
+
+It is separate so that the names that dashboards rely on stand on one page, and so that whoever
+causes an event says what happened and not how it is counted. The registry is passed in; nothing is
+registered globally, so two services in one process do not meet here.
+
+It refuses labels that a client chooses: no path, no address, no distribution. The number of time
+series is bounded by the number of importers, error classes and verdicts.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from streamer import __version__
+from streamer.transfers import Transfer
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of `Metrics.exposition`."""
+
+_FIRST_BYTE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
+"""From a 304 out of the catalog to beyond the default budget of 12 s for the first byte."""
+
+_DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
+"""From a 304 to an installation image on a slow line."""
+
+
+class Metrics:
+    """One method per event; each may be called at any time and costs microseconds."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._exchanges = Counter(
+            "pulp_streamer_exchanges",
+            "Exchanges that ended, by verdict of the transfer log and class of the status.",
+            ["verdict", "status_class"],
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "pulp_streamer_exchanges_in_flight",
+            "Exchanges that have begun and not ended.",
+            registry=registry,
+        )
+        self._sent = Counter(
+            "pulp_streamer_sent_bytes",
+            "Content bytes sent to clients, counted when their exchange ends.",
+            registry=registry,
+        )
+        self._received = Counter(
+            "pulp_streamer_received_bytes",
+            "Content bytes received from origins.",
+            ["importer"],
+            registry=registry,
+        )
+        self._verified = Counter(
+            "pulp_streamer_verified",
+            "Exchanges that ended, by how their content was verified.",
+            ["kind"],
+            registry=registry,
+        )
+        self._origin_failures = Counter(
+            "pulp_streamer_origin_failures",
+            "Attempts at an origin that failed, by class of the error.",
+            ["importer", "error"],
+            registry=registry,
+        )
+        self._first_byte = Histogram(
+            "pulp_streamer_first_byte_seconds",
+            "From the request to the first byte of its response.",
+            registry=registry,
+            buckets=_FIRST_BYTE,
+        )
+        self._duration = Histogram(
+            "pulp_streamer_duration_seconds",
+            "From the request to the end of its exchange.",
+            registry=registry,
+            buckets=_DURATION,
+        )
+        build = Gauge(
+            "pulp_streamer_build_info", "Always 1.", labelnames=["version"], registry=registry
+        )
+        build.labels(__version__).set(1)
+
+    def exchange_started(self) -> None:
+        """A request was read and is being answered; `exchange_ended` follows in any case."""
+        self._in_flight.inc()
+
+    def exchange_ended(self, transfer: Transfer) -> None:
+        """The exchange is over, in whichever way its record says."""
+        self._in_flight.dec()
+        self._exchanges.labels(transfer.verdict, _status_class(transfer.status)).inc()
+        self._verified.labels(transfer.verified).inc()
+        self._sent.inc(transfer.bytes)
+        self._duration.observe(transfer.duration_ms / 1000)
+        if transfer.first_byte_ms is not None:
+            self._first_byte.observe(transfer.first_byte_ms / 1000)
+
+    def origin_failed(self, importer: str, error_name: str) -> None:
+        """An attempt ended in an error; `error_name` is the name of its class in `errors`."""
+        self._origin_failures.labels(importer, error_name).inc()
+
+    def bytes_received(self, importer: str, count: int) -> None:
+        """An origin sent content, wanted or not."""
+        self._received.labels(importer).inc(count)
+
+    def exposition(self) -> bytes:
+        """Everything in the registry, as `CONTENT_TYPE` says."""
+        return generate_latest(self._registry)
+
+
+def _status_class(status: int | None) -> str:
+    return "none" if status is None else f"{status // 100}xx"

@@ -1,0 +1,397 @@
+"""The pump: one download into one response, verified on the way.
+
+Strategy. Bytes go *fetch → verify → window → reader*. A `Fetch` owns one download and the running
+digest; a reader owns one response (or file) with its held tail and its client's pace. The window
+between them is empty so far, since each fetch has one reader: what was verified to be no more
+than promised goes on at once, and what waits is the tail.
+
+A response is in one of four phases, and only this module moves it:
+
+| phase | event | next |
+|---|---|---|
+| BEFORE_HEAD | the head goes out | STREAMING |
+| STREAMING | the last verified byte is taken | ENDED |
+| BEFORE_HEAD, STREAMING | the client leaves, or content must break off visibly | ABORTED |
+
+While BEFORE_HEAD, a failure is raised and the exchange may try another origin or answer with a
+status. In STREAMING it ends in `abortConnection`, which a client sees with Content-Length, with
+chunked coding and over HTTP/1.0 alike; nothing else does (docs/http.md).
+
+The reader, not the origin's transport, is the response's producer. Every pause and every resume
+is passed on, also repeated ones: `deliverBody` resumes a transport that was paused before, and
+only the repetition repairs that. Exactly one of two clocks runs: the origin's silence while
+content flows, the client's stall while it is paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.web.http import Request
+from zope.interface import implementer
+
+from streamer.errors import (
+    ClientStalled,
+    LengthUnknown,
+    OriginError,
+    OriginSilent,
+    StreamerError,
+)
+from streamer.interfaces import Download
+from streamer.model import Fields
+from streamer.pace import taken_mark
+from streamer.verify import TAIL_BYTES, ContentVerifier, HeldTail
+
+
+class Phase(Enum):
+    """Where a response stands; the table is in the module's docstring."""
+
+    BEFORE_HEAD = auto()
+    STREAMING = auto()
+    ENDED = auto()
+    ABORTED = auto()
+
+
+class Response:
+    """One response to one client, over the Twisted request that it answers.
+
+    It can be begun, written and ended, or aborted; after the client left every call is harmless.
+    """
+
+    def __init__(self, request: Request, clock: IReactorTime) -> None:
+        self._request = request
+        self._clock = clock
+        self._producing = False
+        self.phase = Phase.BEFORE_HEAD
+        self.status: int | None = None
+        self.sent_bytes = 0
+        self.first_byte_at: float | None = None
+
+    @property
+    def can_show_truncation(self) -> bool:
+        """Whether content of unknown length can be cut visibly: HTTP/1.1 and its chunked coding."""
+        return bool(self._request.clientproto == b"HTTP/1.1")
+
+    def taken_mark(self) -> int | None:
+        """See `pace.taken_mark`."""
+        return taken_mark(self._request.transport)
+
+    def send_head(self, status: int, fields: Fields) -> None:
+        """Send status and fields now, so that they never wait for content."""
+        if self.phase is not Phase.BEFORE_HEAD:
+            return
+        request = self._request
+        request.setResponseCode(status)
+        request.responseHeaders.removeHeader(b"server")
+        for name, value in fields:
+            request.responseHeaders.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+        self.phase = Phase.STREAMING
+        self.status = status
+        self.first_byte_at = self._clock.seconds()
+        request.write(b"")
+
+    def start_producing(self, producer: IPushProducer) -> None:
+        """Let `producer` hear of the client's pace, once and until the end."""
+        if self.phase is Phase.STREAMING and not self._producing:
+            self._producing = True
+            self._request.registerProducer(producer, True)
+
+    def write(self, content: bytes) -> None:
+        """Send content; nothing happens once the client is gone."""
+        if self.phase is Phase.STREAMING:
+            self.sent_bytes += len(content)
+            self._request.write(content)
+
+    def end(self) -> None:
+        """Send the end: the response is complete."""
+        if self.phase is Phase.STREAMING:
+            self._stop_producing()
+            self.phase = Phase.ENDED
+            self._request.finish()
+
+    def abort(self) -> None:
+        """Break the connection so that no client can take the response for complete."""
+        if self.phase in (Phase.BEFORE_HEAD, Phase.STREAMING):
+            self._stop_producing()
+            self.phase = Phase.ABORTED
+            cast(ITCPTransport, self._request.transport).abortConnection()
+
+    def client_left(self) -> None:
+        """Note that the connection is gone; Twisted has forgotten the producer with it."""
+        if self.phase in (Phase.BEFORE_HEAD, Phase.STREAMING):
+            self._producing = False
+            self.phase = Phase.ABORTED
+
+    def _stop_producing(self) -> None:
+        if self._producing:
+            self._producing = False
+            self._request.unregisterProducer()
+
+
+class Reader(Protocol):
+    """Drinks from a fetch. What it raises (a `StreamerError`) ends the fetch."""
+
+    def attach(self, fetch: Fetch) -> None:
+        """Learn whom to pause and resume, before the first byte."""
+
+    def take(self, content: bytes) -> None:
+        """Take bytes that are within the promised size and not yet proven right."""
+
+    async def complete(self) -> None:
+        """Everything taken is proven right: let the rest out; returns when the reader has it."""
+
+    def detach(self) -> None:
+        """The last call on every path: forget timers and the fetch."""
+
+
+class Fetch:
+    """Runs one download under one running digest and feeds one reader.
+
+    Rule: after the verifier or the reader has objected, no further byte passes.
+    """
+
+    def __init__(
+        self,
+        download: Download,
+        verifier: ContentVerifier,
+        reader: Reader,
+        *,
+        clock: IReactorTime,
+        idle_seconds: float,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._download = download
+        self._verifier = verifier
+        self._reader = reader
+        self._on_bytes = on_bytes
+        self._silence = _Alarm(clock, idle_seconds, lambda: self.fail(OriginSilent(idle_seconds)))
+        self._over: Deferred[None] = Deferred()
+        self._running = True
+
+    async def run(self) -> None:
+        """Feed the reader until it has everything, verified.
+
+        Raises the `OriginError` that ended the content, or what the reader raised. On every path,
+        cancellation included, the download is stopped and no timer is left.
+        """
+        try:
+            self._reader.attach(self)
+            self._silence.start()
+            self._download.deliver(self)
+            await self._over
+            await self._reader.complete()
+        finally:
+            self._running = False
+            self._silence.stop()
+            self._reader.detach()
+            self._download.stop()
+
+    def pause(self) -> None:
+        """The reader is full: let the origin wait, and do not hold its silence against it."""
+        if self._running:
+            self._silence.stop()
+            self._download.pause()
+
+    def resume(self) -> None:
+        """The reader has room again."""
+        if self._running:
+            self._silence.start()
+            self._download.resume()
+
+    def content_received(self, chunk: bytes) -> None:
+        """`Sink`: count, digest, pass on."""
+        if not self._running:
+            return
+        self._silence.restart()
+        self._on_bytes(len(chunk))
+        try:
+            self._verifier.update(chunk)
+            self._reader.take(chunk)
+        except StreamerError as error:
+            self.fail(error)
+
+    def content_ended(self, error: OriginError | None) -> None:
+        """`Sink`: the verdict is the verifier's own, however the origin ended."""
+        if not self._running:
+            return
+        if error is not None:
+            self.fail(error)
+            return
+        try:
+            self._verifier.finish()
+        except StreamerError as mismatch:
+            self.fail(mismatch)
+        else:
+            self._finish()
+            self._over.callback(None)
+
+    def fail(self, error: StreamerError) -> None:
+        """End the content here: `run` raises `error`. Harmless once it is over."""
+        if self._running:
+            self._finish()
+            self._over.errback(error)
+
+    def _finish(self) -> None:
+        self._running = False
+        self._silence.stop()
+
+
+@implementer(IPushProducer)
+class ResponseReader:
+    """One client's response as a reader: its head, its held tail, its pace.
+
+    A small artifact is held whole, so its head goes out after its last byte was verified. A large
+    one of known size gets its head at once and keeps back its last bytes. One of unknown size is
+    treated as small until it has proved not to be.
+    """
+
+    def __init__(
+        self,
+        response: Response,
+        size: int | None,
+        send_head: Callable[[int | None], None],
+        *,
+        clock: IReactorTime,
+        small_bytes: int,
+        stall_seconds: float,
+    ) -> None:
+        self._response = response
+        self._size = size
+        self._send_head = send_head
+        self._is_large = size is not None and size > small_bytes
+        self._tail = HeldTail(size, TAIL_BYTES if self._is_large else small_bytes)
+        self._fetch: Fetch | None = None
+        self._stall_seconds = stall_seconds
+        self._stall = _Alarm(clock, stall_seconds / 4, self._look_for_progress)
+        self._mark: int | None = None
+        self._quarters_without_progress = 0
+        self._drained: Deferred[None] | None = None
+        self._paused = False
+        self._was_held_whole = False
+
+    @property
+    def was_held_whole(self) -> bool:
+        """Whether the content was verified before any of it was sent."""
+        return self._was_held_whole
+
+    def attach(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        if self._is_large:
+            self._begin(self._size)
+
+    def take(self, content: bytes) -> None:
+        passed = self._tail.push(content)
+        if passed and self._response.phase is Phase.BEFORE_HEAD:
+            if not self._response.can_show_truncation:
+                raise LengthUnknown
+            self._begin(None)
+        for piece in passed:
+            self._response.write(piece)
+
+    async def complete(self) -> None:
+        self._was_held_whole = self._response.phase is Phase.BEFORE_HEAD
+        self._begin(self._tail.held_bytes if self._size is None else self._size)
+        for piece in self._tail.release():
+            self._response.write(piece)
+        if self._paused:
+            # Ending now would hand what is still queued to the idle time-out of the connection.
+            self._drained = Deferred()
+            await self._drained
+        self._response.end()
+
+    def detach(self) -> None:
+        self._stall.stop()
+        self._fetch = None
+
+    def _begin(self, length: int | None) -> None:
+        """Send the head if it is not sent; `length` is what can be said of the whole content."""
+        if self._response.phase is Phase.BEFORE_HEAD:
+            self._send_head(length)
+            self._response.start_producing(self)
+
+    # IPushProducer, called by the client's connection
+
+    def pauseProducing(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._mark = self._response.taken_mark()
+            self._quarters_without_progress = 0
+            self._stall.start()
+        if self._fetch is not None:
+            self._fetch.pause()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._stall.stop()
+        if self._fetch is not None:
+            self._fetch.resume()
+        if self._drained is not None and not self._drained.called:
+            self._drained.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; the exchange hears of it and cancels the fetch."""
+
+    def _look_for_progress(self) -> None:
+        mark = self._response.taken_mark()
+        if mark is not None and mark != self._mark:
+            self._mark = mark
+            self._quarters_without_progress = 0
+        else:
+            self._quarters_without_progress += 1
+        if self._quarters_without_progress < 4:
+            self._stall.start()
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        error = ClientStalled(self._stall_seconds)
+        if self._drained is not None and not self._drained.called:
+            self._drained.errback(error)
+        elif self._fetch is not None:
+            self._fetch.fail(error)
+
+
+class _Alarm:
+    """A call in the future that can be put off; at most one is pending."""
+
+    def __init__(self, clock: IReactorTime, seconds: float, ring: Callable[[], None]) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._ring = ring
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Ring after the given time from now, whether or not it was started before."""
+        if self._call is not None and self._call.active():
+            self._call.reset(self._seconds)
+        else:
+            self._call = self._clock.callLater(self._seconds, self._ring)
+
+    def restart(self) -> None:
+        """Put the alarm off if one is pending."""
+        if self._call is not None and self._call.active():
+            self._call.reset(self._seconds)
+
+    def stop(self) -> None:
+        """Do not ring."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+
+async def pipe(fetch: Fetch, response: Response) -> None:
+    """Run a fetch into a response; whatever goes wrong after the head breaks the connection.
+
+    Raises what `Fetch.run` raises. `response.phase` tells whether anything was sent: only from
+    BEFORE_HEAD may another attempt be made.
+    """
+    try:
+        await fetch.run()
+    except BaseException:
+        if response.phase is Phase.STREAMING:
+            response.abort()
+        raise

@@ -1,0 +1,277 @@
+"""`twistd pulp-streamer`: the command's options, and the one place where things are joined.
+
+`makeService` reads the settings, checks the catalog and builds everything; nothing listens yet.
+The service then listens, and on SIGTERM stops in order: no new connections, running transfers end
+within `delivery.drain`, what is left is broken off visibly, threads and pools last.
+
+What an operator did wrong stops the start with one line on stderr and exit code 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from prometheus_client import CollectorRegistry
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from streamer import __version__
+from streamer.admin import AdminApp, AdminSite, Status
+from streamer.app import ContentResource
+from streamer.catalog import ThreadedCatalog, open_store
+from streamer.delivery import Delivery
+from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
+from streamer.exchange import Exchange
+from streamer.front import DoorSite
+from streamer.importers import ImporterPool, Registry, Surroundings
+from streamer.logs import choose_json
+from streamer.metrics import Metrics
+from streamer.settings import Settings, load_settings
+from streamer.transfers import TransferLog
+
+_log = Logger()
+
+CLOSING_SECONDS = 2
+"""How long idle connections to origins get to say goodbye; over TLS some never do."""
+
+
+class Options(usage.Options):
+    """What may be said on the command line: where the settings are."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Serves what `pulp-streamer publish` has published. Settings come from --config, else "
+        "from PULP_STREAMER_CONFIG, else from /etc/pulp-streamer/streamer.toml, and each can be "
+        "set as PULP_STREAMER__SECTION__KEY."
+    )
+    optParameters = [["config", "c", None, "a TOML file with settings"]]  # noqa: N815, RUF012 - Twisted's
+    settings: Settings
+
+    def opt_version(self) -> None:
+        """Show the version of pulp-streamer."""
+        print(f"pulp-streamer {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        config = self["config"]
+        try:
+            self.settings = load_settings(Path(config) if config else None, os.environ)
+        except StreamerError as error:
+            _stop_start(error)
+        if self.settings.log.format == "json" and self.parent is not None:
+            choose_json(self.parent)
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """Build the service from its options; nothing listens before it is started."""
+    if reactor is None:
+        from twisted.internet import reactor  # noqa: TID251 - here and in the command line only
+    try:
+        return build(options.settings, reactor)
+    except StreamerError as error:
+        _stop_start(error)
+
+
+def _stop_start(problem: object) -> NoReturn:
+    sys.exit(f"pulp-streamer: {problem}")
+
+
+def build(settings: Settings, reactor: Any) -> StreamerService:
+    """Join the parts of one process.
+
+    Raises a `StreamerError` where the settings or the catalog do not let it serve.
+    """
+    _check_catalog(settings)
+    started = reactor.seconds()
+    pseudonym = _pseudonym(settings)
+    metrics = Metrics(CollectorRegistry())
+    catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
+    importers = ImporterPool(Registry(), Surroundings(reactor, pseudonym))
+    exchange = Exchange(
+        catalog,
+        Delivery(catalog, importers, metrics, settings.delivery, reactor),
+        now=time.time,
+        prefix=settings.content.prefix,
+        listings=settings.content.listings,
+        pseudonym=pseudonym,
+    )
+    content = ContentResource(
+        exchange,
+        metrics,
+        TransferLog(),
+        clock=reactor,
+        new_id=lambda: secrets.token_hex(8),
+        pseudonym=pseudonym,
+    )
+    door = DoorSite(
+        content,
+        settings.content,
+        reactor,
+        stall_seconds=settings.delivery.client_stall_seconds,
+        on_refusal=content.refused_at_the_door,
+    )
+    status = Status(
+        catalog=catalog,
+        metrics=metrics,
+        in_flight=lambda: content.in_flight,
+        connections=lambda: len(door.connections),
+        is_draining=lambda: content.is_draining,
+        broken_importers=importers.broken,
+        uptime_seconds=lambda: reactor.seconds() - started,
+    )
+    admin = AdminSite(AdminApp(status).app.resource(), reactor=reactor)
+    return StreamerService(
+        content=content,
+        catalog=catalog,
+        importers=importers,
+        content_listeners=[
+            Listener("content.listen", endpoint, door, reactor)
+            for endpoint in settings.content.listen
+        ],
+        admin_listener=Listener("admin.listen", settings.admin.listen, admin, reactor),
+        drain_seconds=settings.delivery.drain_seconds,
+        clock=reactor,
+    )
+
+
+class StreamerService(Service):
+    """The life of one process: listen, serve, drain, stop."""
+
+    def __init__(
+        self,
+        *,
+        content: ContentResource,
+        catalog: ThreadedCatalog,
+        importers: ImporterPool,
+        content_listeners: Sequence[Listener],
+        admin_listener: Listener,
+        drain_seconds: float,
+        clock: IReactorTime,
+    ) -> None:
+        self._content = content
+        self._catalog = catalog
+        self._importers = importers
+        self._content_listeners = content_listeners
+        self._admin_listener = admin_listener
+        self._drain_seconds = drain_seconds
+        self._clock = clock
+
+    def privilegedStartService(self) -> None:
+        """Listen while the process may still have the rights to."""
+        _raise_descriptor_limit()
+        for listener in (*self._content_listeners, self._admin_listener):
+            listener.start()
+
+    def startService(self) -> None:
+        super().startService()
+        self._catalog.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when everything has ended; until then the admin endpoint says that it stops."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        drained = self._content.drain()
+        for listener in self._content_listeners:
+            await listener.stop()
+        if self._content.in_flight:
+            _log.info(
+                "stopping: {count} exchanges have {seconds:g} s to end",
+                count=self._content.in_flight,
+                seconds=self._drain_seconds,
+            )
+        try:
+            await drained.addTimeout(self._drain_seconds, self._clock)
+        except TimeoutError:
+            _log.warn("breaking {count} exchanges off", count=self._content.in_flight)
+            self._content.abort_all()
+        await self._admin_listener.stop()
+        await self._close_importers()
+        self._catalog.stop()
+
+    async def _close_importers(self) -> None:
+        closing = Deferred.fromCoroutine(self._importers.close())
+        try:
+            await closing.addTimeout(CLOSING_SECONDS, self._clock)
+        except TimeoutError:
+            _log.info("some connections to origins did not close in time")
+
+
+class Listener:
+    """One listening endpoint of a setting, from its description to its port."""
+
+    def __init__(self, setting: str, description: str, site: Site, reactor: Any) -> None:
+        self._setting = setting
+        self._description = description
+        try:
+            self._endpoint = serverFromString(reactor, _with_backlog(description))
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise SettingInvalid(setting, f"{description!r} cannot be used: {error}") from error
+        self._site = site
+        self._port: IListeningPort | None = None
+
+    def start(self) -> None:
+        """Listen now; exits with one line where the address cannot be had."""
+        outcome: list[IListeningPort | Failure] = []
+        # Server endpoints answer at once; what is raised in a callback would get lost.
+        self._endpoint.listen(self._site).addBoth(outcome.append)
+        if isinstance(outcome[0], Failure):
+            why = outcome[0].value
+            _stop_start(f"{self._setting}: cannot listen on {self._description}: {why}")
+        self._port = outcome[0]
+        _log.info("{setting}: {where}", setting=self._setting, where=str(self._port.getHost()))
+
+    async def stop(self) -> None:
+        """Take no new connections; those that are open stay."""
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+
+
+def _with_backlog(description: str) -> str:
+    """Twisted's default of 50 waiting connections is less than one crowd of clients."""
+    kind = description.partition(":")[0]
+    if kind in ("tcp", "tcp6", "ssl", "unix") and "backlog=" not in description:
+        return f"{description}:backlog=1024"
+    return description
+
+
+def _check_catalog(settings: Settings) -> None:
+    """Create an absent SQLite catalog, refuse an unusable one; one that is away may come back."""
+    try:
+        open_store(settings.catalog.url.reveal()).close()
+    except CatalogUnavailable as error:
+        _log.warn("{error}; look-ups are answered 503 until it is back", error=str(error))
+
+
+def _pseudonym(settings: Settings) -> str:
+    """The name of this service in Via: the same in all processes that share a catalog.
+
+    A loop must be told from a chain of two services, so the name alone will not do.
+    """
+    place = str(settings.catalog.url)
+    if place.startswith("sqlite"):
+        place += f" {socket.gethostname()} {os.getcwd()}"
+    return f"pulp-streamer-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def _raise_descriptor_limit() -> None:
+    """Use all descriptors the system grants: each exchange needs two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

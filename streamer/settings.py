@@ -1,0 +1,311 @@
+"""What an operator may set, where it is looked for, and what is allowed.
+
+The file and the environment write `section.key` with a unit in the value (`12s`, `64KiB`); the
+attributes here carry the unit in their name and a plain number. Separate from what is set up by
+it, so that a wrong setting is found before anything else happens, in one line.
+
+Refuses every key it does not know, in the file and in the environment: a misspelt setting that
+is silently ignored is found at the worst time. No message repeats a value, which may be secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic.fields import FieldInfo
+
+from streamer.errors import SettingInvalid
+
+SYSTEM_FILE = Path("/etc/pulp-streamer/streamer.toml")
+CONFIG_VARIABLE = "PULP_STREAMER_CONFIG"
+OVERRIDE_PREFIX = "PULP_STREAMER__"
+
+_SIZE_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986 pchar
+
+_TIME = "a time such as 500ms, 12s, 5m or 1h, or a number of seconds, greater than zero"
+_ENDPOINT = "a Twisted endpoint such as tcp:8751:interface=127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogUrl:
+    """Where the catalog lies. Shown without what may be a password; `reveal` gives all of it."""
+
+    _text: str
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __str__(self) -> str:
+        parts = urlsplit(self._text)
+        user_info, at, place = parts.netloc.rpartition("@")
+        user = user_info.partition(":")[0]
+        return f"{parts.scheme}://{user}{at}{place}{parts.path}" + ("?…" if parts.query else "")
+
+    def __repr__(self) -> str:
+        return f"CatalogUrl({str(self)!r})"
+
+
+def _catalog_url(value: object) -> CatalogUrl:
+    if isinstance(value, CatalogUrl):
+        return value
+    if not isinstance(value, str) or not value.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError
+    if urlsplit(value).path in ("", "/", "/:memory:"):
+        raise ValueError
+    return CatalogUrl(value)
+
+
+def _amount(value: object, units: Mapping[str, float]) -> float:
+    """Read a number with one of `units`, or without where `""` is one of them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?) ?([A-Za-z]*)", str(value), re.ASCII)
+    if match is None or match[2] not in units:
+        raise ValueError
+    return float(match[1]) * units[match[2]]
+
+
+def _size(value: object) -> int:
+    amount = _amount(value, _SIZE_UNITS)
+    if amount != int(amount):
+        raise ValueError
+    return int(amount)
+
+
+def _seconds(value: object) -> float:
+    amount = _amount(value, _TIME_UNITS)
+    if not (math.isfinite(amount) and amount > 0):
+        raise ValueError
+    return float(amount)
+
+
+def _count(value: object) -> object:
+    """Keep `true` from being the number one."""
+    if isinstance(value, bool | float):
+        raise ValueError
+    return value
+
+
+def _prefix(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    path = value.removeprefix("/").removesuffix("/")
+    segments = path.split("/") if path else []
+    if not all(_PREFIX_SEGMENT.fullmatch(segment) for segment in segments):
+        raise ValueError
+    return "".join("/" + segment for segment in segments)
+
+
+def _endpoint(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]+:[\x21-\x7e]+", value):
+        raise ValueError
+    return value
+
+
+def _endpoints(value: object) -> tuple[str, ...]:
+    """Read a list; in the environment it is written as JSON or with commas."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError
+    return tuple(_endpoint(item.strip() if isinstance(item, str) else item) for item in value)
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Count = Annotated[int, BeforeValidator(_count)]
+Endpoint = Annotated[str, BeforeValidator(_endpoint)]
+Endpoints = Annotated[tuple[str, ...], BeforeValidator(_endpoints)]
+
+
+class _Section(BaseModel):
+    """A field's `alias` is its key in the file, its `description` says what is allowed."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class CatalogSettings(_Section):
+    """Where the catalog lies, and how long superseded publications go on answering."""
+
+    url: Annotated[CatalogUrl, PlainValidator(_catalog_url)] = Field(
+        default=CatalogUrl("sqlite:///var/catalog.db"),
+        description="sqlite:///PATH or postgresql://USER@HOST/DATABASE",
+    )
+    grace_seconds: Seconds = Field(default=3600.0, alias="grace", description=_TIME)
+    keep: Count = Field(default=3, ge=1, description="a whole number from 1")
+
+
+class ContentSettings(_Section):
+    """Where clients find content, and what one of them may hold on to."""
+
+    listen: Endpoints = Field(
+        default=("tcp:8751:interface=127.0.0.1",),
+        description=f"a list of at least one endpoint, each {_ENDPOINT}",
+    )
+    prefix: Annotated[str, BeforeValidator(_prefix)] = Field(
+        default="",
+        description="a path such as /pulp/content, in ASCII, without empty or dot segments",
+    )
+    listings: bool = Field(default=True, description="true or false")
+    max_connections: Count = Field(default=4096, ge=1, description="a whole number from 1")
+    head_timeout_seconds: Seconds = Field(default=15.0, alias="head_timeout", description=_TIME)
+    keep_alive_seconds: Seconds = Field(default=60.0, alias="keep_alive", description=_TIME)
+
+
+class AdminSettings(_Section):
+    """Where operators find health and metrics, apart from the namespace of clients."""
+
+    listen: Endpoint = Field(default="tcp:8752:interface=127.0.0.1", description=_ENDPOINT)
+
+
+class DeliverySettings(_Section):
+    """The pace of one transfer: what is held back, and how long each side may be silent."""
+
+    # Small content is held whole in memory by every exchange, hence the upper bound.
+    small_bytes: Size = Field(
+        default=64 * 1024,
+        alias="small",
+        ge=1,
+        le=16 * 1024**2,
+        description="a size such as 64KiB, or a number of bytes, from 1 to 16MiB",
+    )
+    first_byte_seconds: Seconds = Field(default=12.0, alias="first_byte", description=_TIME)
+    idle_seconds: Seconds = Field(default=30.0, alias="idle", description=_TIME)
+    client_stall_seconds: Seconds = Field(default=60.0, alias="client_stall", description=_TIME)
+    drain_seconds: Seconds = Field(default=60.0, alias="drain", description=_TIME)
+    distrust_seconds: Seconds = Field(default=600.0, alias="distrust", description=_TIME)
+
+
+class LogSettings(_Section):
+    """How the log is written."""
+
+    format: Literal["text", "json"] = Field(default="text", description="text or json")
+
+
+class Settings(_Section):
+    """Everything that may be set, checked; the one object that is handed to those who need it."""
+
+    catalog: CatalogSettings = CatalogSettings()
+    content: ContentSettings = ContentSettings()
+    admin: AdminSettings = AdminSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    log: LogSettings = LogSettings()
+
+
+def _keys() -> dict[str, FieldInfo]:
+    """Map each `section.key` to its field."""
+    sections = ((name, field.annotation) for name, field in Settings.model_fields.items())
+    return {
+        f"{section}.{field.alias or name}": field
+        for section, model in sections
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for name, field in model.model_fields.items()
+    }
+
+
+KEYS: Mapping[str, FieldInfo] = _keys()
+"""Every setting by its name in the file; `description` says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value somebody set, and how to name the place where they did."""
+
+    value: object
+    place: str
+
+
+def load_settings(
+    config_file: Path | None, environ: Mapping[str, str], system_file: Path = SYSTEM_FILE
+) -> Settings:
+    """Read the file that counts, lay the environment over it, and check the result.
+
+    The file is `config_file`, else the one that `PULP_STREAMER_CONFIG` names, else `system_file`
+    if it exists. Raises `SettingInvalid` for the first thing that is unknown or not allowed.
+    """
+    path = config_file
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    if path is None and system_file.exists():
+        path = system_file
+    given = _from_file(path) if path is not None else {}
+    return _checked(given | _from_environment(environ))
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    given = {}
+    for section, content in _read_toml(path).items():
+        if section not in Settings.model_fields:
+            raise _unknown(section, f"section [{section}] in {path}", Settings.model_fields)
+        if not isinstance(content, dict):
+            raise SettingInvalid(f"{section} in {path}", f"must be a section, [{section}]")
+        for key, value in content.items():
+            name = f"{section}.{key}"
+            if name not in KEYS:
+                raise _unknown(name, f"{name} in {path}", KEYS)
+            given[name] = _Given(value, f"{name} in {path}")
+    return given
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingInvalid(str(path), f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingInvalid(str(path), "must be UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at .*\)", str(error))
+        raise SettingInvalid(
+            str(path), f"is not TOML {where[0] if where else ''}".rstrip()
+        ) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    names = {OVERRIDE_PREFIX + key.upper().replace(".", "__"): key for key in KEYS}
+    given = {}
+    for variable in sorted(environ):
+        if not variable.startswith(OVERRIDE_PREFIX):
+            continue
+        if variable not in names:
+            raise _unknown(variable, f"{variable} in the environment", names)
+        place = f"{variable} in the environment"
+        given[names[variable]] = _Given(environ[variable], place)
+    return given
+
+
+def _unknown(name: str, place: str, known: Iterable[str]) -> SettingInvalid:
+    choices = sorted(known)
+    # Half of a variable is its prefix, so only a good match is worth a suggestion.
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.75)
+    if close:
+        return SettingInvalid(place, f"no such setting; did you mean {close[0]}?")
+    return SettingInvalid(place, f"no such setting; there are {', '.join(choices)}")
+
+
+def _checked(given: Mapping[str, _Given]) -> Settings:
+    nested: dict[str, dict[str, object]] = {}
+    for name, entry in given.items():
+        section, _, key = name.partition(".")
+        nested.setdefault(section, {})[key] = entry.value
+    try:
+        return Settings.model_validate(nested, by_alias=True, by_name=False)
+    except ValidationError as error:
+        # Only the place is taken from pydantic: its sentences can hold the value.
+        where = error.errors(include_input=False, include_url=False)[0]["loc"]
+        name = f"{where[0]}.{where[1]}"
+        raise SettingInvalid(given[name].place, f"must be {KEYS[name].description}") from None

@@ -1,0 +1,99 @@
+"""Verification over chunks: is this the content that was promised, and how much may go out?
+
+Two small machines, kept apart from any transport so that every case can be tried on bytes alone.
+Neither trusts a length or an ending that an origin announced; they only count and digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+
+from streamer.errors import DigestMismatch, SizeMismatch
+from streamer.model import Digest
+
+TAIL_BYTES = 16 * 1024
+"""How much stays back until the content is verified. One byte would do for correctness; a quarter
+of a usual read costs nothing more and withholds a wrong last block altogether."""
+
+
+class ContentVerifier:
+    """Compares content with a promised size (None if unknown) and digest, chunk by chunk.
+
+    After an `update` or `finish` has raised, the content is known to be wrong and no more of it
+    may be used.
+    """
+
+    def __init__(self, size: int | None, digest: Digest) -> None:
+        self._size = size
+        self._promised = digest
+        self._running = hashlib.new(digest.algorithm, usedforsecurity=False)
+        self.received_bytes = 0
+
+    def update(self, chunk: bytes) -> None:
+        """Count and digest the next bytes; raises `SizeMismatch` as soon as there are too many."""
+        self.received_bytes += len(chunk)
+        if self._size is not None and self.received_bytes > self._size:
+            raise SizeMismatch(self._size, f"{self.received_bytes} or more")
+        self._running.update(chunk)
+
+    def finish(self) -> None:
+        """Return if the content was right and complete; raises a `ContentMismatch` if not."""
+        if self._size is not None and self.received_bytes != self._size:
+            raise SizeMismatch(self._size, self.received_bytes)
+        found = Digest(self._promised.algorithm, self._running.hexdigest())
+        if found != self._promised:
+            raise DigestMismatch(self._promised, found)
+
+
+class HeldTail:
+    """A queue that keeps the last `tail_bytes` that went in, until it is released.
+
+    Where the size is known the tail is a fixed part of the content, so that a slow origin's bytes
+    pass at once; where it is not, whole chunks stay behind until as many bytes came after them.
+    """
+
+    def __init__(self, size: int | None, tail_bytes: int) -> None:
+        self._free = None if size is None else max(0, size - tail_bytes)
+        self._tail_bytes = tail_bytes
+        self._queue: deque[bytes] = deque()
+        self.held_bytes = 0
+
+    def push(self, chunk: bytes) -> list[bytes]:
+        """Take the next bytes and give those, in order, that may go out now."""
+        self._queue.append(chunk)
+        self.held_bytes += len(chunk)
+        if self._free is None:
+            return self._pop_surplus()
+        return self._pop_free()
+
+    def release(self) -> list[bytes]:
+        """Give all the rest: the content is verified."""
+        rest = list(self._queue)
+        self._queue.clear()
+        self.held_bytes = 0
+        return rest
+
+    def _pop_surplus(self) -> list[bytes]:
+        passed = []
+        while self._queue and self.held_bytes - len(self._queue[0]) >= self._tail_bytes:
+            passed.append(self._pop())
+        return passed
+
+    def _pop_free(self) -> list[bytes]:
+        assert self._free is not None  # noqa: S101 - told by the caller, for the type checker
+        passed = []
+        while self._queue and self._free > 0:
+            chunk = self._pop()
+            if len(chunk) > self._free:
+                self._queue.appendleft(chunk[self._free :])
+                self.held_bytes += len(chunk) - self._free
+                chunk = chunk[: self._free]
+            self._free -= len(chunk)
+            passed.append(chunk)
+        return passed
+
+    def _pop(self) -> bytes:
+        chunk = self._queue.popleft()
+        self.held_bytes -= len(chunk)
+        return chunk
