@@ -60,6 +60,7 @@ $(WHEEL): pyproject.toml README.md LICENSE $(SOURCES) .venv-test-3.11/ready
 	@.venv-test-3.11/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	@touch $@
 
+.PRECIOUS: .venv-test-%/ready
 .venv-test-3.11/ready: pyproject.toml scripts/make-venv scripts/requirements.py
 	@scripts/make-venv .venv-test-3.11 3.11 --requirements test lint
 	@touch $@

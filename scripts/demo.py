@@ -161,7 +161,8 @@ def publish(name: str, url: str, manifest: Path) -> None:
         remember(f"url of {name}", None)
         remember(f"manifest of {name}", None)
     if recall(f"url of {name}") != place:
-        known = {importer["name"] for importer in importers()}
+        listed = json.loads(run("pulp-streamer", "importer", "list", "--json"))
+        known = [importer["name"] for importer in listed]
         command = ["update", name] if name in known else ["create", name, "--type", "http"]
         run("pulp-streamer", "importer", *command, "--url", url)
         remember(f"url of {name}", place)
@@ -169,11 +170,6 @@ def publish(name: str, url: str, manifest: Path) -> None:
         print(f"publishing {manifest} lazily as /{name}/")
         run("pulp-streamer", "publish", name, "--importer", name, "--manifest", str(manifest))
         remember(f"manifest of {name}", digest)
-
-
-def importers() -> list[dict[str, object]]:
-    listed = json.loads(run("pulp-streamer", "--json", "importer", "list"))
-    return listed["importers"] if isinstance(listed, dict) else listed
 
 
 # -- serving ---------------------------------------------------------------------------------------

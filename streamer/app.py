@@ -126,8 +126,12 @@ class ContentResource(Resource):
             attempts=notes.attempts,
             verified=notes.verified,
             source=notes.source,
-            first_byte_ms=_since(started, response.first_byte_at),
-            duration_ms=(self._clock.seconds() - started) * 1000,
+            first_byte_ms=(
+                None
+                if response.first_byte_at is None
+                else _milliseconds(response.first_byte_at - started)
+            ),
+            duration_ms=_milliseconds(self._clock.seconds() - started),
         )
         self._metrics.exchange_ended(transfer)
         self._transfer_log.write(transfer)
@@ -213,5 +217,5 @@ def _only(request: Request, name: bytes) -> str | None:
     return None if value is None else _text(value)
 
 
-def _since(started: float, moment: float | None) -> float | None:
-    return None if moment is None else (moment - started) * 1000
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

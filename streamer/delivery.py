@@ -91,6 +91,8 @@ class Delivery:
         deadline = self._clock.seconds() + self._settings.first_byte_seconds
         failures: list[tuple[str, OriginError]] = []
         for candidate in self._plan(published):
+            if failures and self._clock.seconds() >= deadline:
+                break
             notes.attempts += 1
             notes.origin = candidate.name
             notes.source = candidate.source

@@ -14,13 +14,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import cast
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -139,7 +140,7 @@ def _bare_response(status: int) -> bytes:
     allow = b"Allow: GET, HEAD\r\n" if status == 405 else b""
     return b"HTTP/1.1 %d %b\r\n%bContent-Length: 0\r\nCache-Control: no-store\r\n" % (
         status,
-        RESPONSES[status],
+        HTTPStatus(status).phrase.encode(),
         allow,
     ) + (b"Connection: close\r\n\r\n")
 

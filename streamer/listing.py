@@ -30,7 +30,7 @@ _STYLE = """
   --page: #0d1117; --row: #161b22; --link: #79b8ff; } }
 body { margin: 0 auto; padding: 1.5rem 1rem; max-width: 60rem; background: var(--page);
   color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere; margin: 0 0 1rem; }
+h1 { font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere; margin: 0 .5rem 1rem; }
 a { color: var(--link); text-decoration: none; }
 a:hover, a:focus-visible { text-decoration: underline; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }

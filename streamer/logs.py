@@ -29,22 +29,26 @@ if TYPE_CHECKING:
 _open_log_file: Callable[[str], Any] = LogFile.fromFullPath
 
 
+_server_options: Mapping[str, Any] = {}
+"""What `twistd` was told. It takes the observer's factory by name and calls it without arguments,
+so this is the one place that the two can meet; `choose_json` sets it."""
+
+
 def choose_json(server_options: MutableMapping[str, Any]) -> None:
     """Make `twistd` log JSON lines, unless `--logger` or `--syslog` was given.
 
     `server_options` is the `parent` of the service's own options. To be called in `postOptions`:
     `twistd` builds its logger from these options before it calls `makeService`.
     """
+    global _server_options
     if not server_options.get("logger") and not server_options.get("syslog"):
-        server_options["logger"] = json_observer_factory(server_options)
+        _server_options = server_options
+        server_options["logger"] = f"{__name__}.{json_observer.__name__}"
 
 
-def json_observer_factory(server_options: Mapping[str, Any]) -> Callable[[], FileLogObserver]:
-    """Give what `twistd` takes as its `logger` option.
-
-    The file is opened when `twistd` starts to log, not before.
-    """
-    return lambda: FileLogObserver(_destination(server_options), json_line)
+def json_observer() -> FileLogObserver:
+    """Give the observer; the file is opened when `twistd` starts to log, not before."""
+    return FileLogObserver(_destination(_server_options), json_line)
 
 
 def json_line(event: LogEvent) -> str:

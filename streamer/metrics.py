@@ -10,7 +10,16 @@ series is bounded by the number of importers, error classes and verdicts.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from streamer import __version__
 from streamer.transfers import Transfer
@@ -80,6 +89,12 @@ class Metrics:
             "pulp_streamer_build_info", "Always 1.", labelnames=["version"], registry=registry
         )
         build.labels(__version__).set(1)
+        ProcessCollector(registry=registry)
+
+    def watch(self, name: str, help_text: str, count: Callable[[], float]) -> None:
+        """Expose a quantity that is asked for at each exposition, `pulp_streamer_` before it."""
+        gauge = Gauge(f"pulp_streamer_{name}", help_text, registry=self._registry)
+        gauge.set_function(count)
 
     def exchange_started(self) -> None:
         """A request was read and is being answered; `exchange_ended` follows in any case."""

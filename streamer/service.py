@@ -25,6 +25,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -59,7 +60,7 @@ class Options(usage.Options):
         "from PULP_STREAMER_CONFIG, else from /etc/pulp-streamer/streamer.toml, and each can be "
         "set as PULP_STREAMER__SECTION__KEY."
     )
-    optParameters = [["config", "c", None, "a TOML file with settings"]]  # noqa: N815, RUF012 - Twisted's
+    optParameters = [["config", "c", None, "a TOML file with settings"]]  # noqa: RUF012 - Twisted's
     settings: Settings
 
     def opt_version(self) -> None:
@@ -79,6 +80,8 @@ class Options(usage.Options):
 
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Build the service from its options; nothing listens before it is started."""
+    # Two lines for each connection to an origin say nothing that the transfer log does not.
+    Factory.noisy = False
     if reactor is None:
         from twisted.internet import reactor  # noqa: TID251 - here and in the command line only
     try:
@@ -125,6 +128,8 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         stall_seconds=settings.delivery.client_stall_seconds,
         on_refusal=content.refused_at_the_door,
     )
+    metrics.watch("connections", "Clients that are connected.", lambda: len(door.connections))
+    metrics.watch("timers", "Pending timers.", lambda: len(reactor.getDelayedCalls()))
     status = Status(
         catalog=catalog,
         metrics=metrics,

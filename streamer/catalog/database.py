@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,17 +94,13 @@ class Database:
 
 def checked_url(text: str) -> URL:
     """Read `catalog.url`; a relative file name is made absolute, since daemons change folder."""
-    try:
+    with suppress(ArgumentError, ValueError):  # a port that is no number is a ValueError
         url = make_url(text)
-    except ArgumentError:
-        url = None
-    if url is not None and url.drivername == "sqlite" and url.database not in (None, "", ":memory:"):
-        return url.set(database=str(Path(str(url.database)).absolute()))
-    if url is not None and url.drivername in ("postgresql", "postgresql+psycopg") and url.database:
-        return url.set(drivername="postgresql+psycopg")
-    raise SettingInvalid(
-        "catalog.url", "must be sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-    ) from None
+        if url.drivername == "sqlite" and url.database not in (None, "", ":memory:"):
+            return url.set(database=str(Path(str(url.database)).absolute()))
+        if url.drivername in ("postgresql", "postgresql+psycopg") and url.database:
+            return url.set(drivername="postgresql+psycopg")
+    raise SettingInvalid("catalog.url", "must be sqlite:///FILE or postgresql://USER@HOST/DATABASE")
 
 
 def _sqlite_engine(url: URL, connections: int, time_limit_seconds: float | None) -> Engine:

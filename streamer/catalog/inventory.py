@@ -6,13 +6,11 @@ does not exist is refused by name, so that no caller tests for `None`.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from streamer.catalog.reading import download_config
 from streamer.catalog.records import DistributionInfo, PublicationInfo
-from streamer.catalog.tables import distributions, importers, publications
+from streamer.catalog.tables import AnyRow, distributions, importers, publications
 from streamer.errors import OperationRefused
 from streamer.model import DownloadConfig, PublicationId
 
@@ -63,7 +61,7 @@ def all_distributions(connection: Connection) -> list[DistributionInfo]:
     ]
 
 
-def lock_distribution(connection: Connection, base_path: str) -> Row[Any]:
+def lock_distribution(connection: Connection, base_path: str) -> AnyRow:
     """The row of a distribution, held so that nobody else switches it in this transaction."""
     row = connection.execute(
         select(distributions).where(distributions.c.base_path == base_path).with_for_update()
@@ -88,7 +86,7 @@ def _publications(connection: Connection, wanted: ColumnElement[bool]) -> list[P
     return [_publication(row) for row in rows]
 
 
-def _publication(row: Row[Any]) -> PublicationInfo:
+def _publication(row: AnyRow) -> PublicationInfo:
     return PublicationInfo(
         id=row.id,
         base_path=row.base_path,

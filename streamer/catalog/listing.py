@@ -17,18 +17,43 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
 
-from sqlalchemy import Connection, Row, not_, select
+from sqlalchemy import Connection, Integer, bindparam, not_, select
 
-from streamer.catalog.paths import below, is_storable
+from streamer.catalog.paths import MAX_PATH_BYTES, below, is_storable
 from streamer.catalog.reading import answering_publications, is_withdrawn
-from streamer.catalog.tables import BEHIND, distributions, entries, publications
+from streamer.catalog.tables import BEHIND, AnyRow, distributions, entries, publications
 from streamer.errors import PathNotPublished
 from streamer.model import Folder, FolderItem
 
 FEWEST_ROWS = 4
 MOST_ROWS = 1024
+
+LAST = chr(0x10FFFF) * MAX_PATH_BYTES
+"""No path comes behind it."""
+
+_NEXT_ENTRIES = (
+    select(entries.c.path, entries.c.size, entries.c.last_modified)
+    .join(publications, publications.c.id == entries.c.publication_id)
+    .where(
+        entries.c.publication_id == bindparam("publication"),
+        entries.c.path > bindparam("start"),
+        entries.c.path < bindparam("end"),
+        not_(is_withdrawn()),
+    )
+    .order_by(entries.c.path)
+    .limit(bindparam("rows", type_=Integer))
+)
+
+_NEXT_BASE_PATH = (
+    select(distributions.c.base_path)
+    .where(
+        distributions.c.base_path > bindparam("start"),
+        distributions.c.base_path < bindparam("end"),
+    )
+    .order_by(distributions.c.base_path)
+    .limit(1)
+)
 
 _DISTRIBUTION, _FILE, _FOLDER = range(3)
 """Ranks of what one name may be; a distribution is a folder that hides a file of its name."""
@@ -79,7 +104,7 @@ def _exists(connection: Connection, path: str) -> bool:
     return is_base_path or next(_names(connection, path, ""), None) is not None
 
 
-def _current_publication(connection: Connection, path: str) -> Row[Any] | None:
+def _current_publication(connection: Connection, path: str) -> AnyRow | None:
     """The publication that a folder shows, of the longest base path that it is in."""
     without_grace = math.inf
     return next(iter(answering_publications(connection, path[:-1], without_grace)), None)
@@ -88,10 +113,7 @@ def _current_publication(connection: Connection, path: str) -> Row[Any] | None:
 def _distributions_below(connection: Connection, path: str, after: str) -> Iterator[_Found]:
     start = _start(path, after)
     while True:
-        query = select(distributions.c.base_path).where(distributions.c.base_path > start)
-        if path:
-            query = query.where(distributions.c.base_path < path[:-1] + BEHIND)
-        base_path = connection.scalar(query.order_by(distributions.c.base_path).limit(1))
+        base_path = connection.scalar(_NEXT_BASE_PATH, {"start": start, "end": _end(path)})
         if base_path is None:
             return
         name, slash, _ = base_path[len(path) :].partition("/")
@@ -128,26 +150,24 @@ def _start(folder: str, after: str) -> str:
     return folder + after + BEHIND if after else folder
 
 
+def _end(folder: str) -> str:
+    """The first key behind a folder; of the root, behind everything that can be a path."""
+    return folder[:-1] + BEHIND if folder else LAST
+
+
 def _scan(
-    connection: Connection, publication: Row[Any], folder: str, start: str, rows_wanted: int
-) -> list[Row[Any]]:
+    connection: Connection, publication: AnyRow, folder: str, start: str, rows_wanted: int
+) -> list[AnyRow]:
     """The next entries in a folder, at any depth, that are not withdrawn."""
-    query = (
-        select(entries.c.path, entries.c.size, entries.c.last_modified)
-        .join(publications, publications.c.id == entries.c.publication_id)
-        .where(
-            entries.c.publication_id == publication.id,
-            entries.c.path > start,
-            not_(is_withdrawn()),
-        )
-        .order_by(entries.c.path)
-        .limit(rows_wanted)
-    )
-    if folder:
-        query = query.where(entries.c.path < folder[:-1] + BEHIND)
-    return list(connection.execute(query))
+    wanted = {
+        "publication": publication.id,
+        "start": start,
+        "end": _end(folder),
+        "rows": rows_wanted,
+    }
+    return list(connection.execute(_NEXT_ENTRIES, wanted))
 
 
-def _file(name: str, row: Row[Any], publication: Row[Any]) -> FolderItem:
+def _file(name: str, row: AnyRow, publication: AnyRow) -> FolderItem:
     modified = publication.published_at if row.last_modified is None else row.last_modified
     return FolderItem(name, is_folder=False, size=row.size, last_modified=int(modified))

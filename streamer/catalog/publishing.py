@@ -2,12 +2,8 @@
 
 Strategy: a publication is `building` while its entries are added, each batch in a short
 transaction of its own that also touches the publication, so that `prune` can tell a slow publisher
-from a dead one. `publish` checks what only the whole can show, then one transaction numbers the
-publication, makes it the distribution's current one and starts the grace of the former. A crash
-at any point leaves a publication that nobody sees.
-
-Entries come checked (`publishing` formats know lines and importers); what is refused here is what
-only the table can know: a path that is there already, sizes that contradict each other.
+from a dead one. `publish` checks what only the whole can show (`contradictions`), then switches
+(`switching`). A crash at any point leaves a publication that nobody sees.
 """
 
 from __future__ import annotations
@@ -18,14 +14,16 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from streamer.catalog.contradictions import duplicate, refuse_contradictions, refuse_unstorable
 from streamer.catalog.database import Database
 from streamer.catalog.inventory import publication_by_id
-from streamer.catalog.paths import checked_base_path, is_storable
+from streamer.catalog.paths import checked_base_path
 from streamer.catalog.records import PublicationInfo
 from streamer.catalog.retention import clear_deleted, mark_deleted, trim
+from streamer.catalog.switching import given_up, switch
 from streamer.catalog.tables import (
     distributions,
     entries,
@@ -33,7 +31,7 @@ from streamer.catalog.tables import (
     publication_importers,
     publications,
 )
-from streamer.errors import CatalogError, EntryRejected, OperationRefused
+from streamer.errors import CatalogError, EntryRejected
 from streamer.model import Entry, PublicationId
 
 ENTRIES_PER_TRANSACTION = 2_000
@@ -86,16 +84,18 @@ class Draft:
         are within their grace; others are deleted, which takes a while and disturbs nobody.
         Raises `EntryRejected` where two entries promise one digest with different sizes.
         """
-        self._refuse_contradictions()
+        with self._database.reading() as connection:
+            refuse_contradictions(connection, self.publication)
         now = self._now()
         with self._database.writing() as connection:
-            self._switch(connection, now, now + grace_seconds)
+            grace_until = now + grace_seconds
+            switch(self._database, connection, self.base_path, self.publication, now, grace_until)
+            info = publication_by_id(connection, self.publication)
         self.is_published = True
         # It is published: what cannot be deleted now, `prune` deletes later.
         with suppress(CatalogError):
             trim(self._database, self.base_path, keep, now)
-        with self._database.reading() as connection:
-            return publication_by_id(connection, self.publication)
+        return info
 
     def discard(self) -> None:
         """Delete the draft and its rows; where the database is away, `prune` will."""
@@ -105,15 +105,19 @@ class Draft:
             clear_deleted(self._database)
 
     def _add(self, batch: Sequence[Entry]) -> None:
-        _refuse_unstorable(batch)
+        refuse_unstorable(batch)
         with self._database.writing() as connection:
             self._touch(connection, batch)
             self._claim_importers(connection, batch)
             times = self._former_times(connection, batch)
-            statement = self._database.insert(entries).on_conflict_do_nothing()
+            statement = (
+                self._database.insert(entries)
+                .on_conflict_do_nothing()
+                .execution_options(preserve_rowcount=True)
+            )
             rows = [self._row(entry, times) for entry in batch]
             if connection.execute(statement, rows).rowcount < len(rows):
-                raise self._duplicate(connection, batch)
+                raise duplicate(connection, self.publication, batch)
             self._hold(connection, batch)
 
     def _touch(self, connection: Connection, batch: Sequence[Entry]) -> None:
@@ -127,12 +131,7 @@ class Draft:
             )
         )
         if not touched.rowcount:
-            raise self._given_up()
-
-    def _given_up(self) -> OperationRefused:
-        return OperationRefused(
-            f"this publication of {self.base_path!r} was removed as abandoned while it was built"
-        )
+            raise given_up(self.base_path)
 
     def _claim_importers(self, connection: Connection, batch: Sequence[Entry]) -> None:
         """Record which importers the publication needs, so that none of them can be deleted."""
@@ -170,6 +169,8 @@ class Draft:
     def _row(self, entry: Entry, former_times: dict[tuple[str, str], int]) -> dict[str, Any]:
         digest, *more = (str(digest) for digest in entry.artifact.digests)
         modified = entry.last_modified
+        if modified is None:
+            modified = former_times.get((entry.path, digest))
         return {
             "publication_id": self.publication,
             "path": entry.path,
@@ -179,7 +180,9 @@ class Draft:
             "size": entry.artifact.size,
             "media_type": entry.artifact.media_type,
             "cache": entry.cache,
-            "last_modified": former_times.get((entry.path, digest)) if modified is None else modified,
+            "last_modified": former_times.get((entry.path, digest))
+            if modified is None
+            else modified,
             "sources": _sources(entry),
             "held": entry.content is not None,
         }
@@ -198,103 +201,6 @@ class Draft:
                 }
                 connection.execute(statement, values)
 
-    def _duplicate(self, connection: Connection, batch: Sequence[Entry]) -> EntryRejected:
-        """Name the first entry that was not stored, because its path was there already."""
-        stored = connection.execute(
-            select(entries.c.path, entries.c.line).where(
-                entries.c.publication_id == self.publication,
-                entries.c.path.in_([entry.path for entry in batch]),
-            )
-        )
-        lines = {row.path: row.line for row in stored}
-        wrong = next((entry for entry in batch if entry.line != lines[entry.path]), batch[-1])
-        return EntryRejected(
-            wrong.line, f"the path {wrong.path!r} is on line {lines[wrong.path]} already"
-        )
-
-    def _refuse_contradictions(self) -> None:
-        """The database sorts, on disk where it must: nothing of the input is kept in memory."""
-        of_it = entries.c.publication_id == self.publication
-        with self._database.reading() as connection:
-            digest = connection.scalar(
-                select(entries.c.digest)
-                .where(of_it, entries.c.size.is_not(None))
-                .group_by(entries.c.digest)
-                .having(func.min(entries.c.size) != func.max(entries.c.size))
-                .order_by(func.min(entries.c.line))
-                .limit(1)
-            )
-            if digest is None:
-                return
-            sized = connection.execute(
-                select(entries.c.line, entries.c.size)
-                .where(of_it, entries.c.digest == digest, entries.c.size.is_not(None))
-                .order_by(entries.c.line)
-            ).all()
-        first = sized[0]
-        other = next(row for row in sized if row.size != first.size)
-        raise EntryRejected(
-            other.line,
-            f"{digest} has {other.size} bytes here and {first.size} bytes on line {first.line}",
-        )
-
-    def _switch(self, connection: Connection, now: float, grace_until: float) -> None:
-        """Take the next number and the distribution's pointer; creates the distribution."""
-        numbered = (
-            self._database.insert(distributions)
-            .values(base_path=self.base_path, last_number=1, created_at=now)
-            .on_conflict_do_update(
-                index_elements=[distributions.c.base_path],
-                set_={"last_number": distributions.c.last_number + 1},
-            )
-            .returning(distributions.c.last_number, distributions.c.current_publication_id)
-        )
-        number, former = connection.execute(numbered).one()
-        published = connection.execute(
-            update(publications)
-            .where(publications.c.id == self.publication, publications.c.state == "building")
-            .values(state="published", number=number, published_at=now)
-        )
-        if not published.rowcount:
-            raise self._given_up()
-        point_at(connection, self.base_path, self.publication)
-        if former is not None:
-            supersede(connection, former, now, grace_until)
-
-
-def supersede(
-    connection: Connection, former: PublicationId, now: float, grace_until: float
-) -> None:
-    """Start the grace of a publication; no earlier one of its distribution outlives it."""
-    connection.execute(
-        update(publications)
-        .where(publications.c.id == former)
-        .values(superseded_at=now, grace_until=grace_until)
-    )
-    base_path = select(publications.c.base_path).where(publications.c.id == former)
-    connection.execute(
-        update(publications)
-        .where(
-            publications.c.base_path == base_path.scalar_subquery(),
-            publications.c.grace_until > grace_until,
-        )
-        .values(grace_until=grace_until)
-    )
-
-
-def point_at(connection: Connection, base_path: str, publication: PublicationId) -> None:
-    """Make a publication the one that its distribution shows."""
-    connection.execute(
-        update(publications)
-        .where(publications.c.id == publication)
-        .values(superseded_at=None, grace_until=None)
-    )
-    connection.execute(
-        update(distributions)
-        .where(distributions.c.base_path == base_path)
-        .values(current_publication_id=publication)
-    )
-
 
 def _start_publication(connection: Connection, base_path: str, now: float) -> int:
     statement = insert(publications).values(
@@ -308,11 +214,7 @@ def _start_publication(connection: Connection, base_path: str, now: float) -> in
     return int(connection.execute(statement.returning(publications.c.id)).scalar_one())
 
 
-def _refuse_unstorable(batch: Sequence[Entry]) -> None:
-    for entry in batch:
-        if not is_storable(entry.path):
-            raise EntryRejected(entry.line, "the path holds control characters or is too long")
-
-
 def _sources(entry: Entry) -> str:
-    return json.dumps([[source.importer_id, source.url, source.priority] for source in entry.sources])
+    return json.dumps(
+        [[source.importer_id, source.url, source.priority] for source in entry.sources]
+    )

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select
 
 from streamer.catalog.paths import below, is_storable, possible_base_paths
 from streamer.catalog.tables import (
+    AnyRow,
     distributions,
     entries,
     held_slices,
@@ -36,72 +37,6 @@ from streamer.model import (
 )
 
 
-def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
-    """Find what `path` promises, as `interfaces.Catalog.resolve` says.
-
-    The newest publication that has the path decides: where its entry is withdrawn, an older
-    one's does not answer in its place.
-    """
-    if not is_storable(path):
-        raise PathNotPublished
-    publishing = answering_publications(connection, path, now)
-    if not publishing:
-        raise PathNotPublished
-    base_path = publishing[0].base_path
-    found = connection.execute(
-        select(entries, is_withdrawn().label("withdrawn"))
-        .join(publications, publications.c.id == entries.c.publication_id)
-        .where(
-            entries.c.publication_id.in_([publication.id for publication in publishing]),
-            entries.c.path == below(base_path, path),
-        )
-    )
-    by_publication = {entry.publication_id: entry for entry in found}
-    for publication in publishing:
-        entry = by_publication.get(publication.id)
-        if entry is not None and not entry.withdrawn:
-            return _published_artifact(connection, publication, entry)
-        if entry is not None:
-            break
-    raise PathNotPublished
-
-
-def answering_publications(connection: Connection, path: str, now: float) -> list[Row[Any]]:
-    """The publications of the longest base path that may answer for `path`, in that order.
-
-    First the current one, then those within their grace, the most recently superseded first:
-    that is the order in which clients may have seen them.
-    """
-    candidates = connection.execute(
-        select(
-            publications.c.id,
-            publications.c.number,
-            publications.c.base_path,
-            publications.c.published_at,
-            publications.c.superseded_at,
-            publications.c.grace_until,
-        )
-        .join(distributions, distributions.c.base_path == publications.c.base_path)
-        .where(
-            distributions.c.base_path.in_(possible_base_paths(path)),
-            publications.c.state == "published",
-            or_(
-                publications.c.id == distributions.c.current_publication_id,
-                publications.c.grace_until > now,
-            ),
-        )
-    ).all()
-    longest = max((len(candidate.base_path) for candidate in candidates), default=0)
-    return sorted(
-        (candidate for candidate in candidates if len(candidate.base_path) == longest),
-        key=lambda candidate: (
-            candidate.superseded_at is not None,
-            -(candidate.superseded_at or 0),
-            -candidate.number,
-        ),
-    )
-
-
 def is_withdrawn() -> ColumnElement[bool]:
     """Whether the entry at hand, joined with its publication, is withdrawn by path or digest.
 
@@ -117,7 +52,97 @@ def is_withdrawn() -> ColumnElement[bool]:
     return or_(by_path, by_digest, and_(entries.c.more_digests.is_not(None), by_other_digest))
 
 
-def download_config(row: Row[Any]) -> DownloadConfig:
+# Statements are built once: composing one takes SQLAlchemy longer than executing it.
+
+_ANSWERING_PUBLICATIONS = (
+    select(
+        publications.c.id,
+        publications.c.number,
+        publications.c.base_path,
+        publications.c.published_at,
+        publications.c.superseded_at,
+        publications.c.grace_until,
+    )
+    .join(distributions, distributions.c.base_path == publications.c.base_path)
+    .where(
+        distributions.c.base_path.in_(bindparam("base_paths", expanding=True)),
+        publications.c.state == "published",
+        or_(
+            publications.c.id == distributions.c.current_publication_id,
+            publications.c.grace_until > bindparam("now"),
+        ),
+    )
+)
+
+_ENTRIES_AT_PATH = (
+    select(entries, is_withdrawn().label("withdrawn"))
+    .join(publications, publications.c.id == entries.c.publication_id)
+    .where(
+        entries.c.publication_id.in_(bindparam("publications", expanding=True)),
+        entries.c.path == bindparam("path"),
+    )
+)
+
+_IMPORTERS = select(importers).where(importers.c.id.in_(bindparam("ids", expanding=True)))
+
+_HELD_SLICE = select(held_slices.c.content).where(
+    held_slices.c.publication_id == bindparam("publication"),
+    held_slices.c.digest == bindparam("digest"),
+    held_slices.c.position == bindparam("offset"),
+)
+
+_IS_PUBLISHED = select(publications.c.state == "published").where(
+    publications.c.id == bindparam("publication")
+)
+
+
+def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
+    """Find what `path` promises, as `interfaces.Catalog.resolve` says.
+
+    The newest publication that has the path decides: where its entry is withdrawn, an older
+    one's does not answer in its place.
+    """
+    if not is_storable(path):
+        raise PathNotPublished
+    publishing = answering_publications(connection, path, now)
+    if not publishing:
+        raise PathNotPublished
+    base_path = publishing[0].base_path
+    wanted = {
+        "publications": [publication.id for publication in publishing],
+        "path": below(base_path, path),
+    }
+    found = connection.execute(_ENTRIES_AT_PATH, wanted)
+    by_publication = {entry.publication_id: entry for entry in found}
+    for publication in publishing:
+        entry = by_publication.get(publication.id)
+        if entry is not None and not entry.withdrawn:
+            return _published_artifact(connection, publication, entry)
+        if entry is not None:
+            break
+    raise PathNotPublished
+
+
+def answering_publications(connection: Connection, path: str, now: float) -> list[AnyRow]:
+    """The publications of the longest base path that may answer for `path`, in that order.
+
+    First the current one, then those within their grace, the most recently superseded first:
+    that is the order in which clients may have seen them.
+    """
+    wanted = {"base_paths": possible_base_paths(path), "now": now}
+    candidates = connection.execute(_ANSWERING_PUBLICATIONS, wanted).all()
+    longest = max((len(candidate.base_path) for candidate in candidates), default=0)
+    return sorted(
+        (candidate for candidate in candidates if len(candidate.base_path) == longest),
+        key=lambda candidate: (
+            candidate.superseded_at is not None,
+            -(candidate.superseded_at or 0),
+            -candidate.number,
+        ),
+    )
+
+
+def download_config(row: AnyRow) -> DownloadConfig:
     """An importer as its row states it."""
     return DownloadConfig(row.id, row.revision, row.name, row.type, json.loads(row.config))
 
@@ -126,27 +151,18 @@ def held_slice(
     connection: Connection, publication: PublicationId, digest: str, offset: int
 ) -> bytes:
     """The slice of held content that begins at `offset`; empty where there is none."""
-    content = connection.scalar(
-        select(held_slices.c.content).where(
-            held_slices.c.publication_id == publication,
-            held_slices.c.digest == digest,
-            held_slices.c.position == offset,
-        )
-    )
+    wanted = {"publication": publication, "digest": digest, "offset": offset}
+    content = connection.scalar(_HELD_SLICE, wanted)
     return b"" if content is None else bytes(content)
 
 
 def is_published(connection: Connection, publication: PublicationId) -> bool:
     """Whether a publication that was seen a moment ago is still there."""
-    return bool(
-        connection.scalar(
-            select(publications.c.state == "published").where(publications.c.id == publication)
-        )
-    )
+    return bool(connection.scalar(_IS_PUBLISHED, {"publication": publication}))
 
 
 def _published_artifact(
-    connection: Connection, publication: Row[Any], entry: Row[Any]
+    connection: Connection, publication: AnyRow, entry: AnyRow
 ) -> PublishedArtifact:
     modified = publication.published_at if entry.last_modified is None else entry.last_modified
     return PublishedArtifact(
@@ -162,7 +178,7 @@ def _published_artifact(
     )
 
 
-def _digests(entry: Row[Any]) -> tuple[Digest, ...]:
+def _digests(entry: AnyRow) -> tuple[Digest, ...]:
     more = json.loads(entry.more_digests) if entry.more_digests else ()
     return tuple(Digest.parse(text) for text in (entry.digest, *more))
 
@@ -175,7 +191,7 @@ def _sources(
     wanted = {importer_id for importer_id, _, _ in ordered}
     if not wanted:
         return ()
-    rows = connection.execute(select(importers).where(importers.c.id.in_(sorted(wanted))))
+    rows = connection.execute(_IMPORTERS, {"ids": sorted(wanted)})
     configs = {row.id: download_config(row) for row in rows}
     return tuple(
         RemoteArtifact(configs[importer_id], url, priority)

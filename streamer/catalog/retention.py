@@ -25,6 +25,9 @@ from streamer.catalog.tables import (
 from streamer.errors import OperationRefused
 from streamer.model import PublicationId
 
+UNFINISHED_AGE_SECONDS = 6 * 3600.0
+"""A publisher touches its draft with every batch; only its input can make it pause so long."""
+
 ENTRIES_PER_TRANSACTION = 10_000
 SLICES_PER_TRANSACTION = 64
 

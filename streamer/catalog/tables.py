@@ -11,7 +11,7 @@ range behind it begins at its name and U+0002. That is what makes listing one pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
     UniqueConstraint,
@@ -60,6 +61,9 @@ class TreePath(TypeDecorator[str]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
         return value if value is None else value.replace(SLASH, "/")
 
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row of whatever columns its statement names."""
 
 metadata = MetaData()
 

@@ -45,13 +45,22 @@ def check(context: click.Context) -> None:
 
 
 @catalog.command()
+@click.option(
+    "--unfinished-age",
+    "unfinished_age_seconds",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A publish that added nothing for so long is taken for broken.",
+)
 @common_options
 @click.pass_obj
-def prune(invocation: Invocation) -> None:
-    """Delete publications beyond `catalog.keep` and `catalog.grace`, and what broken runs left."""
+def prune(invocation: Invocation, unfinished_age_seconds: float) -> None:
+    """Delete publications beyond `catalog.keep` and their grace, and what broken runs left."""
     settings = invocation.settings().catalog
     with invocation.store() as store:
-        counts = store.prune(keep=settings.keep)
+        counts = store.prune(unfinished_age_seconds=unfinished_age_seconds, keep=settings.keep)
     document = asdict(counts)
     told = ", ".join(f"{count:,} {name}" for name, count in document.items())
     invocation.answer(document, f"removed: {told}")

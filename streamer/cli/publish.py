@@ -152,16 +152,19 @@ def _publish(
 ) -> PublicationInfo:
     settings = invocation.settings().catalog
     importer = None if importer_name is None else store.importer(importer_name)
+    grace_seconds = 0.0 if no_grace else settings.grace_seconds
     rejections = _Rejections()
     with (
         make_progress(source.stream, silent=invocation.as_json) as progress,
         store.publication(base_path) as draft,
     ):
         found = _entries(source, store, importer, progress, rejections)
-        draft.add(progress.counted(rejections.passed(found)))
-        return draft.publish(
-            grace_seconds=0.0 if no_grace else settings.grace_seconds, keep=settings.keep
-        )
+        try:
+            draft.add(progress.counted(rejections.passed(found)))
+            return draft.publish(grace_seconds=grace_seconds, keep=settings.keep)
+        except EntryRejected as rejection:
+            # The catalog finds what only all lines together can show.
+            raise EntriesRejected((*rejections.gathered, rejection)) from None
 
 
 def _entries(

@@ -24,7 +24,12 @@ from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -53,6 +58,10 @@ _REFUSALS: Mapping[int, type[OriginError]] = {
     410: OriginLacksIt,
     429: OriginBusy,
 }
+
+
+_WRAPPERS = (ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed)
+"""What Twisted wraps the reasons of a failed request in."""
 
 
 class HttpDownloader:
@@ -185,9 +194,15 @@ def origin_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (ResponseNeverReceived, ResponseFailed) as error:
+    except _WRAPPERS as error:
         raise _first_reason(error.reasons) from error
-    except (ConnectError, DNSLookupError, ConnectionClosed, SSL.Error) as error:
+    except (
+        ConnectError,
+        ConnectingCancelledError,
+        DNSLookupError,
+        ConnectionClosed,
+        SSL.Error,
+    ) as error:
         raise _named(error) from error
     except (ValueError, SchemeNotSupported) as error:
         raise OriginUnreachable("its URL cannot be used") from error
@@ -202,7 +217,7 @@ def _first_reason(reasons: list[Failure]) -> Exception:
 
 
 def _named(error: BaseException) -> Exception:
-    if isinstance(error, ResponseNeverReceived | ResponseFailed):
+    if isinstance(error, _WRAPPERS):
         return _first_reason(error.reasons)
     if isinstance(error, ConnectTimeoutError):
         return OriginTimedOut()

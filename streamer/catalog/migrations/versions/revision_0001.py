@@ -64,9 +64,7 @@ def _create_administration() -> None:
         sa.Column("importer_id", sa.BigInteger, sa.ForeignKey("importers.id"), primary_key=True),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "publication_importers_by_importer", "publication_importers", ["importer_id"]
-    )
+    op.create_index("publication_importers_by_importer", "publication_importers", ["importer_id"])
 
 
 def _create_content() -> None:

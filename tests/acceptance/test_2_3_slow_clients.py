@@ -1,0 +1,68 @@
+"""Issue 2, line 3: 200 slow clients cost little memory, and leave nothing when they vanish."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+
+from origins import Origin, serves
+from processes import Streamer
+
+CLIENTS = 200
+SIZE = 200 * 1024 * 1024
+MIB = 1024 * 1024
+CONTENT = random.Random(23).randbytes(MIB) * (SIZE // MIB)
+
+
+def open_slow_client(port):
+    """A client that asks and then takes little: its receive buffer is small and stays full."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.connect(("127.0.0.1", port))
+    client.sendall(b"GET /slow/file HTTP/1.1\r\nHost: h\r\n\r\n")
+    return client
+
+
+def test_slow_clients_are_cheap_and_leave_nothing(tmp_path):
+    """Resident memory grows by less than 100 MiB; connections, timers, descriptors come back."""
+    with Origin(serves(CONTENT)) as origin, Streamer(tmp_path) as service:
+        service.publish("slow", origin.url, {"file": CONTENT})
+        with open_slow_client(service.port) as first:
+            first.recv(4096)
+        service.wait_for_metric("pulp_streamer_exchanges_in_flight", 0)
+        origin.wait_for_connections(0)
+        before = (service.descriptors(), service.metric("pulp_streamer_timers"))
+        resident = service.resident_bytes()
+
+        clients = [open_slow_client(service.port) for _ in range(CLIENTS)]
+        running = service.wait_for_metric("pulp_streamer_exchanges_in_flight", CLIENTS)
+        received = [read_slowly(client, rounds=20) for client in clients]
+        grown = service.resident_bytes() - resident
+        open_at_origin = origin.open_connections
+        for client in clients:
+            client.close()
+
+        assert running == CLIENTS
+        assert open_at_origin == CLIENTS
+        assert min(received) > 0
+        assert grown < 100 * MIB
+        assert service.wait_for_metric("pulp_streamer_exchanges_in_flight", 0) == 0
+        assert origin.wait_for_connections(0) == 0
+        assert settled(service, before) == before
+        assert {line["verdict"] for line in service.transfers()} == {"client_gone"}
+
+
+def read_slowly(client, rounds):
+    """Take a little, some times over; gives how many bytes came."""
+    return sum(len(client.recv(1024)) for _ in range(rounds))
+
+
+def settled(service, wanted):
+    """What the process holds, once it has come down to `wanted` or does not any more."""
+    for _ in range(200):
+        held = (service.descriptors(), service.metric("pulp_streamer_timers"))
+        if held == wanted:
+            break
+        time.sleep(0.1)
+    return held

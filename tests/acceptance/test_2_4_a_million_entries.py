@@ -1,0 +1,148 @@
+"""Issue 2, line 4: a publication of a million entries, in bounded memory and all at once.
+
+How long look-ups and listings take is measured by `bench/catalog.py`; here it is held that they
+read as much of a large publication as of a small one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from origins import Origin, serves
+from processes import SCRIPTS, Streamer, get, sha256
+
+ENTRIES = 1_000_000
+MIB = 1024 * 1024
+CONTENT = random.Random(24).randbytes(2 * MIB)
+
+
+def write_entries(file, count):
+    """Entries of the shape that a package repository has."""
+    with file.open("w") as lines:
+        for number in range(count):
+            digest = hashlib.sha256(b"%d" % number).hexdigest()
+            path = f"Packages/{number % 36:02d}/package-{number}-1.0.noarch.rpm"
+            entry = {
+                "path": path,
+                "size": number,
+                "digests": {"sha256": digest},
+                "sources": [{"url": path}],
+            }
+            lines.write(json.dumps(entry) + "\n")
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory):
+    """An entries file with a million lines."""
+    file = tmp_path_factory.mktemp("entries") / "million.jsonl"
+    write_entries(file, ENTRIES)
+    return file
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A service whose catalog this module fills."""
+    with Streamer(tmp_path_factory.mktemp("service")) as streamer:
+        streamer.admin(
+            "importer", "create", "far", "--type", "http", "--url", "http://127.0.0.1:9/"
+        )
+        yield streamer
+
+
+def start_publishing(service, base_path, entries):
+    """The command as a process, its standard error readable."""
+    return subprocess.Popen(
+        [
+            SCRIPTS / "pulp-streamer",
+            "publish",
+            base_path,
+            "--importer",
+            "far",
+            "--entries",
+            entries,
+        ],
+        env=service.environment,
+        cwd=service.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killing_the_publisher_leaves_nothing_visible(service, million):
+    """Thousands of rows are written when it dies; clients and listings see none of them."""
+    publisher = start_publishing(service, "killed", million)
+    said = publisher.stderr.readline()
+    publisher.send_signal(signal.SIGKILL)
+    publisher.wait()
+    publisher.stderr.close()
+
+    pruned = service.admin("catalog", "prune", "--unfinished-age", "0s")
+
+    assert re.search(r"\d+ entries|entries", said)
+    assert get(f"{service.url}killed/")[0] == 404
+    assert "killed" not in service.admin("distribution", "list").stdout
+    assert "1" in pruned.stdout
+
+
+def test_million_entries_publish_within_300_mib_beside_50_clients(service, million):
+    """Memory is bounded, progress is shown, and clients that download notice nothing."""
+    with Origin(serves(CONTENT)) as origin:
+        service.publish("busy", origin.url, {"file": CONTENT})
+        publisher = start_publishing(service, "large", million)
+        with Downloads(f"{service.url}busy/file", clients=50) as downloads:
+            progress = publisher.stderr.read()
+            _, status, usage = os.wait4(publisher.pid, 0)
+        publisher.stderr.close()
+        publisher.returncode = os.waitstatus_to_exitcode(status)
+
+    assert publisher.returncode == 0, progress
+    assert usage.ru_maxrss * 1024 < 300 * MIB
+    assert len(re.findall(r"[\d,]+ entries", progress)) > 1
+    assert downloads.outcomes == {(200, sha256(CONTENT))}
+    assert get(f"{service.url}large/Packages/00/package-0-1.0.noarch.rpm", "HEAD")[0] == 200
+
+
+def test_listing_a_large_publication_shows_its_folders(service):
+    """36 folders stand for a million entries, and a page of names for each of them."""
+    top = json.loads(get(f"{service.url}large/Packages/", Accept="application/json")[2])
+    page = json.loads(get(f"{service.url}large/Packages/07/", Accept="application/json")[2])
+
+    assert len(top["items"]) == 36
+    assert len(page["items"]) == 1000
+    assert page["next"] is not None
+
+
+class Downloads:
+    """Clients that fetch a file over and over until the block ends."""
+
+    def __init__(self, url, clients):
+        self.outcomes = set()
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._fetch) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _fetch(self):
+        while not self._stop.is_set():
+            status, _, content = get(self._url)
+            self.outcomes.add((status, sha256(content)))
+            time.sleep(1)

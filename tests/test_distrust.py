@@ -1,0 +1,75 @@
+"""The memory of content that broke off."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from streamer.distrust import MAX_ARTIFACTS, Distrust
+from streamer.model import Artifact, Digest
+
+
+def artifact(number=1):
+    return Artifact((Digest("sha256", f"{number:064x}"),), 10, "text/plain")
+
+
+def test_artifact_that_never_broke_off_is_trusted():
+    """Distrust is the exception."""
+    distrust = Distrust(600, Clock().seconds)
+
+    assert not distrust.holds_for(artifact())
+
+
+def test_artifact_that_broke_off_is_distrusted_for_its_time():
+    """It holds until the time is over, and not longer."""
+    clock = Clock()
+    distrust = Distrust(600, clock.seconds)
+    distrust.note(artifact())
+
+    seen = []
+    for seconds in (0, 599, 1):
+        clock.advance(seconds)
+        seen.append(distrust.holds_for(artifact()))
+
+    assert seen == [True, True, False]
+
+
+def test_artifact_that_breaks_off_again_is_distrusted_anew():
+    """The time runs from the last break."""
+    clock = Clock()
+    distrust = Distrust(600, clock.seconds)
+    distrust.note(artifact())
+    clock.advance(500)
+    distrust.note(artifact())
+
+    clock.advance(500)
+
+    assert distrust.holds_for(artifact())
+
+
+def test_other_artifacts_are_not_distrusted():
+    """Content is known by its digest."""
+    distrust = Distrust(600, Clock().seconds)
+
+    distrust.note(artifact(1))
+
+    assert not distrust.holds_for(artifact(2))
+
+
+def test_same_digest_is_distrusted_whatever_else_is_known_of_it():
+    """Another publication may know no size for the same content."""
+    distrust = Distrust(600, Clock().seconds)
+
+    distrust.note(artifact())
+
+    assert distrust.holds_for(Artifact(artifact().digests, None, "application/x-rpm"))
+
+
+def test_oldest_is_forgotten_when_there_are_too_many():
+    """The memory is bounded, whatever origins do."""
+    distrust = Distrust(600, Clock().seconds)
+
+    for number in range(MAX_ARTIFACTS + 1):
+        distrust.note(artifact(number))
+
+    assert not distrust.holds_for(artifact(0))
+    assert distrust.holds_for(artifact(MAX_ARTIFACTS))
