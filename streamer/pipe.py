@@ -179,8 +179,9 @@ class Fetch:
         cancellation included, the download is stopped and no timer is left.
         """
         try:
-            self._reader.attach(self)
+            # First, since a reader may be full from the first moment on and pause at once.
             self._silence.start()
+            self._reader.attach(self)
             self._download.deliver(self)
             await self._over
             await self._reader.complete()

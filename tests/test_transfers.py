@@ -12,8 +12,9 @@ import sys
 import pytest
 from twisted.logger import Logger, LogPublisher, globalLogPublisher, textFileLogObserver
 from twisted.python import usage
+from twisted.python.reflect import namedAny
 
-from streamer.logs import choose_json, json_line, json_observer_factory
+from streamer.logs import choose_json, json_line
 from streamer.transfers import Transfer, TransferLog, json_object, text_line
 
 EXAMPLE = Transfer(
@@ -186,20 +187,25 @@ def test_choose_json_with_an_observer_of_the_operators_changes_nothing(option):
     assert dict(options) == {option: "theirs"}
 
 
+def chosen(options):
+    """The observer's factory, found by its name as `twistd` finds it."""
+    choose_json(options)
+    return namedAny(options["logger"])
+
+
 @pytest.mark.parametrize("logfile", [None, "-"])
 def test_observer_in_the_foreground_without_a_file_writes_to_standard_output(logfile, capsys):
     """`twistd -n` without `--logfile`, or with `-`, logs to standard output."""
-    options = {"nodaemon": True, "logfile": logfile}
+    observer = chosen({"nodaemon": True, "logfile": logfile})()
 
-    choose_json(options)
-    options["logger"]()({"log_time": 0.0, "log_format": "hello"})
+    observer({"log_time": 0.0, "log_format": "hello"})
 
     assert json.loads(capsys.readouterr().out)["message"] == "hello"
 
 
 def test_observer_of_a_daemon_told_to_use_standard_output_stops_the_start():
     """A daemon has no standard output, so the start ends with a sentence, as in `twistd`."""
-    observer = json_observer_factory({"nodaemon": False, "logfile": "-"})
+    observer = chosen({"nodaemon": False, "logfile": "-"})
 
     with pytest.raises(SystemExit, match="Daemons cannot log to stdout"):
         observer()
@@ -210,7 +216,7 @@ def test_observer_of_a_daemon_told_to_use_standard_output_stops_the_start():
 def test_observer_of_a_file_after_sigusr1_starts_a_new_file(tmp_path):
     """SIGUSR1 rotates the log before its next line."""
     path = tmp_path / "streamer.log"
-    observer = json_observer_factory({"nodaemon": True, "logfile": str(path)})()
+    observer = chosen({"nodaemon": True, "logfile": str(path)})()
 
     observer({"log_time": 0.0, "log_format": "before"})
     os.kill(os.getpid(), signal.SIGUSR1)

@@ -44,8 +44,9 @@ def create_importer(
             database.insert(importers)
             .values(values)
             .on_conflict_do_nothing(index_elements=[importers.c.name])
+            .returning(importers.c.id)
         )
-        if not created.rowcount:
+        if created.one_or_none() is None:
             raise OperationRefused(f"there is an importer {name!r} already")
         return importer_named(connection, name)
 
@@ -70,6 +71,8 @@ def update_importer(
 def delete_importer(database: Database, name: str) -> None:
     """Delete an importer that no publication names, kept or being built."""
     with database.writing() as connection:
+        # Whoever is about to use it is waited for, and then seen.
+        connection.execute(select(importers).where(importers.c.name == name).with_for_update())
         importer = importer_named(connection, name)
         users = _base_paths_using(connection, importer.id)
         if users:

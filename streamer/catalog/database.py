@@ -131,7 +131,9 @@ def _sqlite_engine(url: URL, connections: int, time_limit_seconds: float | None)
 
 def _prepare_sqlite(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-32768"):
+    # A larger log is copied into the file less often, which scattered inserts gain most by.
+    pragmas = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-32768")
+    for pragma in (*pragmas, "wal_autocheckpoint=8000", "journal_size_limit=67108864"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -181,7 +183,9 @@ def _mapped(error: SQLAlchemyError | sqlite3.Error) -> CatalogError:
     cause = error.orig if isinstance(error, DBAPIError) else error
     reason = next(iter(str(cause).splitlines()), type(cause).__name__)
     if isinstance(error, ProgrammingError) or "no such table" in reason:
-        return CatalogUnusable(f"the catalog lacks what this version needs ({reason})")
+        return CatalogUnusable(
+            f"the catalog lacks what this version needs ({reason}): {UPGRADE_HINT}"
+        )
     if isinstance(error, OperationalError | InterfaceError | sqlite3.OperationalError):
         return CatalogUnavailable(reason)
     if type(cause) is sqlite3.DatabaseError:

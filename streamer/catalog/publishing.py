@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -22,7 +23,7 @@ from streamer.catalog.database import Database
 from streamer.catalog.inventory import publication_by_id
 from streamer.catalog.paths import checked_base_path
 from streamer.catalog.records import PublicationInfo
-from streamer.catalog.retention import clear_deleted, mark_deleted, trim
+from streamer.catalog.retention import abandon, clear_deleted, trim
 from streamer.catalog.switching import given_up, switch
 from streamer.catalog.tables import (
     distributions,
@@ -34,7 +35,7 @@ from streamer.catalog.tables import (
 from streamer.errors import CatalogError, EntryRejected
 from streamer.model import Entry, PublicationId
 
-ENTRIES_PER_TRANSACTION = 2_000
+ENTRIES_PER_TRANSACTION = 5_000
 SLICE_BYTES = 256 * 1024
 """Held content is read in such slices; small enough to hold one per client in memory."""
 
@@ -98,10 +99,13 @@ class Draft:
         return info
 
     def discard(self) -> None:
-        """Delete the draft and its rows; where the database is away, `prune` will."""
+        """Delete the draft and its rows; where the database is away, `prune` will.
+
+        Harmless where it was published after all, and only the answer was lost.
+        """
         with suppress(CatalogError):
             with self._database.writing() as connection:
-                mark_deleted(connection, [self.publication])
+                abandon(connection, publications.c.id == self.publication)
             clear_deleted(self._database)
 
     def _add(self, batch: Sequence[Entry]) -> None:
@@ -115,7 +119,9 @@ class Draft:
                 .on_conflict_do_nothing()
                 .execution_options(preserve_rowcount=True)
             )
-            rows = [self._row(entry, times) for entry in batch]
+            # In the order of the key: input in no order touches every page once a batch, not more.
+            in_order = sorted(batch, key=attrgetter("path"))
+            rows = [self._row(entry, times) for entry in in_order]
             if connection.execute(statement, rows).rowcount < len(rows):
                 raise duplicate(connection, self.publication, batch)
             self._hold(connection, batch)

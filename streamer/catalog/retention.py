@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from streamer.catalog.database import Database
 from streamer.catalog.inventory import all_distributions, lock_distribution, publications_of
@@ -38,7 +38,7 @@ def prune(
     """Remove what is abandoned, what is beyond retention and grace, and what deletions left."""
     with database.writing() as connection:
         leftovers = _count_deleted(connection)
-        unfinished = _abandon(connection, now - unfinished_age_seconds)
+        unfinished = abandon(connection, publications.c.touched_at < now - unfinished_age_seconds)
         base_paths = [info.base_path for info in all_distributions(connection)]
     superseded = sum(_mark_superfluous(database, base_path, keep, now) for base_path in base_paths)
     entry_count = clear_deleted(database)
@@ -67,6 +67,18 @@ def mark_deleted(connection: Connection, gone: Sequence[PublicationId]) -> None:
     connection.execute(
         delete(publication_importers).where(publication_importers.c.publication_id.in_(gone))
     )
+
+
+def abandon(connection: Connection, wanted: ColumnElement[bool]) -> int:
+    """Delete publications that are still being built; one that has just been published stays."""
+    gone = connection.scalars(
+        update(publications)
+        .where(publications.c.state == "building", wanted)
+        .values(state="deleted")
+        .returning(publications.c.id)
+    ).all()
+    mark_deleted(connection, gone)
+    return len(gone)
 
 
 def clear_deleted(database: Database) -> int:
@@ -134,16 +146,6 @@ def _mark_superfluous(database: Database, base_path: str, keep: int, now: float)
             return 0  # somebody deleted it meanwhile
         gone = superfluous(publications_of(connection, base_path), keep, now)
         mark_deleted(connection, gone)
-    return len(gone)
-
-
-def _abandon(connection: Connection, touched_before: float) -> int:
-    gone = connection.scalars(
-        select(publications.c.id).where(
-            publications.c.state == "building", publications.c.touched_at < touched_before
-        )
-    ).all()
-    mark_deleted(connection, gone)
     return len(gone)
 
 

@@ -19,7 +19,7 @@ from streamer import __version__
 from streamer.cli.catalog import catalog
 from streamer.cli.content import fetch, resolve, withdraw
 from streamer.cli.distributions import distribution, publication
-from streamer.cli.frame import Invocation, common_options, exit_code, report_failure
+from streamer.cli.frame import Invocation, common_options, examples, exit_code, report_failure
 from streamer.cli.importers import importer
 from streamer.cli.publish import publish
 from streamer.errors import StreamerError
@@ -28,26 +28,30 @@ INTERRUPTED = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\b
+Exit codes:
+  0  done
+  1  the operation failed or found something
+  2  wrong usage
+  3  catalog not reachable
+
+""" + examples(
+    "pulp-streamer importer create fedora --type http --url https://mirror.example/fedora/",
+    "pulp-streamer publish fedora/40 --importer fedora --manifest PULP_MANIFEST",
+    "pulp-streamer distribution show fedora/40",
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
 @click.version_option(__version__, "--version", prog_name="pulp-streamer")
 @common_options
 def pulp_streamer() -> None:
     """Publish repositories whose content is fetched when somebody asks for it.
 
     All of it works while the service runs, which sees a change within a second.
-
-    \b
-    A first publication:
-      pulp-streamer importer create fedora --type http --url https://mirror.example/fedora/
-      pulp-streamer publish fedora/40 --importer fedora --manifest PULP_MANIFEST
-      pulp-streamer distribution show fedora/40
-
-    \b
-    Exit codes:
-      0  done
-      1  the operation failed or found something
-      2  wrong usage
-      3  catalog not reachable
     """
 
 

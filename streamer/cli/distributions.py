@@ -5,10 +5,18 @@ from __future__ import annotations
 import click
 
 from streamer.catalog import CatalogStore, DistributionInfo, PublicationInfo
-from streamer.cli.frame import Invocation, common_options, size_text, time_text
+from streamer.cli.frame import Invocation, common_options, examples, size_text, time_text
 from streamer.errors import OperationRefused
 from streamer.model import PublicationId
 
+_DISTRIBUTION_COLUMNS = {
+    "base path": "base_path",
+    "publication": "publication",
+    "published": "published_at",
+    "entries": "entries",
+    "size": "size",
+    "kept": "kept",
+}
 _PUBLICATION_COLUMNS = {
     "publication": "number",
     "id": "id",
@@ -32,15 +40,7 @@ def list_distributions(invocation: Invocation) -> None:
     """List the distributions and the publication that each one shows."""
     with invocation.store() as store:
         documents = [_distribution_document(info) for info in store.distributions()]
-    columns = {
-        "base path": "base_path",
-        "publication": "publication",
-        "published": "published_at",
-        "entries": "entries",
-        "size": "size",
-        "kept": "kept",
-    }
-    invocation.table(documents, columns, "nothing is published yet")
+    invocation.table(documents, _DISTRIBUTION_COLUMNS, "nothing is published yet")
 
 
 @distribution.command("show")
@@ -60,52 +60,6 @@ def show_distribution(invocation: Invocation, base_path: str) -> None:
     epilog=examples(
         "pulp-streamer publication list fedora/40/os",
         "pulp-streamer distribution rollback fedora/40/os --to 7",
-        """,
-        "th = base_path.strip("/")",
-        "ace_seconds = 0.0 if no_grace else invocation.settings().catalog.grace_seconds",
-        "th invocation.store() as store:",
-        "  target = None if to is None else _publication_id(store, path, to)",
-        "  info = store.rollback(path, target, grace_seconds=grace_seconds)",
-        "vocation.answer(",
-        "  _publication_document(info), f"{info.base_path} shows publication {info.number} again"",
-        "",
-        "",
-        "",
-        "ibution.command("delete")",
-        ".argument("base_path")",
-        "n_options",
-        ".pass_obj",
-        "lete_distribution(invocation: Invocation, base_path: str) -> None:",
-        ""Delete the distribution at BASE_PATH with all of its publications, at once."""",
-        "th = base_path.strip("/")",
-        "th invocation.store() as store:",
-        "  store.delete_distribution(path)",
-        "vocation.answer({"deleted": path}, f"deleted distribution {path} and its publications")",
-        "",
-        "",
-        ".group()",
-        "n_options",
-        "blication() -> None:",
-        ""See and delete what was published."""",
-        "",
-        "",
-        "cation.command("list")",
-        ".argument("base_path")",
-        "n_options",
-        ".pass_obj",
-        "st_publications(invocation: Invocation, base_path: str) -> None:",
-        ""List the publications of BASE_PATH, as far as they are kept."""",
-        "th invocation.store() as store:",
-        "  found = store.publications(base_path.strip("/"))",
-        "cuments = [_publication_document(info) for info in found]",
-        "vocation.table(documents, _PUBLICATION_COLUMNS, "nothing is published there")",
-        "",
-        "",
-        "cation.command("delete")",
-        ".argument("publication_id", metavar="ID", type=int)",
-        "n_options",
-        ".pass_obj",
-        "lete_publication(invocation: Invocation, publication_id: int) -> None:",
     ),
 )
 @click.argument("base_path")
@@ -114,7 +68,53 @@ def show_distribution(invocation: Invocation, base_path: str) -> None:
 @common_options
 @click.pass_obj
 def rollback(invocation: Invocation, base_path: str, to: int | None, no_grace: bool) -> None:
-    """Let BASE_PATH show an older publication again; `--to` also leads forward."""Delete the publication ID, unless a distribution shows it; its grace ends too."""
+    """Let BASE_PATH show an older publication again; `--to` also leads forward."""
+    path = base_path.strip("/")
+    grace_seconds = 0.0 if no_grace else invocation.settings().catalog.grace_seconds
+    with invocation.store() as store:
+        target = None if to is None else _publication_id(store, path, to)
+        info = store.rollback(path, target, grace_seconds=grace_seconds)
+    invocation.answer(
+        _publication_document(info), f"{info.base_path} shows publication {info.number} again"
+    )
+
+
+@distribution.command("delete")
+@click.argument("base_path")
+@common_options
+@click.pass_obj
+def delete_distribution(invocation: Invocation, base_path: str) -> None:
+    """Delete the distribution at BASE_PATH with all of its publications, at once."""
+    path = base_path.strip("/")
+    with invocation.store() as store:
+        store.delete_distribution(path)
+    invocation.answer({"deleted": path}, f"deleted distribution {path} and its publications")
+
+
+@click.group()
+@common_options
+def publication() -> None:
+    """See and delete what was published."""
+
+
+@publication.command("list")
+@click.argument("base_path")
+@common_options
+@click.pass_obj
+def list_publications(invocation: Invocation, base_path: str) -> None:
+    """List the publications of BASE_PATH, as far as they are kept."""
+    with invocation.store() as store:
+        found = store.publications(base_path.strip("/"))
+    documents = [_publication_document(info) for info in found]
+    invocation.table(documents, _PUBLICATION_COLUMNS, "nothing is published there")
+
+
+@publication.command("delete")
+@click.argument("publication_id", metavar="ID", type=int)
+@common_options
+@click.pass_obj
+def delete_publication(invocation: Invocation, publication_id: int) -> None:
+    """Delete the publication ID, unless a distribution shows it; its grace ends too."""
     with invocation.store() as store:
         store.delete_publication(PublicationId(publication_id))
     invocation.answer({"deleted": publication_id}, f"deleted publication with id {publication_id}")

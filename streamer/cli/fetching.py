@@ -154,11 +154,11 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     if not outcome:
         raise KeyboardInterrupt
     result = outcome[0]
-    if not isinstance(result, Failure):
-        return result
-    if result.check(CancelledError):
-        raise KeyboardInterrupt
-    result.raiseException()
+    if isinstance(result, Failure):
+        if result.check(CancelledError):
+            raise KeyboardInterrupt  # a signal that ends the reactor cancels what it runs
+        result.raiseException()
+    return result
 
 
 async def _fetch(

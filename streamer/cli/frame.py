@@ -145,6 +145,11 @@ def _remember(context: click.Context, option: click.Parameter, value: object) ->
         setattr(context.find_object(Invocation), option.name, value)
 
 
+def examples(*lines: str) -> str:
+    """Write the end of a help text; the backspace keeps click from joining the lines."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 # -- failures ------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import click
 
 from streamer.catalog import CatalogStore, PublicationInfo
-from streamer.cli.frame import EntriesRejected, Invocation, common_options, size_text
+from streamer.cli.frame import EntriesRejected, Invocation, common_options, examples, size_text
 from streamer.cli.importers import find_importer
 from streamer.cli.progress import Progress, make_progress
 from streamer.errors import EntryRejected
@@ -66,7 +66,12 @@ class _Rejections:
             raise EntriesRejected(tuple(self.gathered))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pulp-streamer publish fedora/40/os --importer fedora --manifest PULP_MANIFEST",
+        "generate-entries | pulp-streamer publish pypi --importer pypi --entries -",
+    ),
+)
 @click.argument("base_path")
 @click.option(
     "--importer",
@@ -99,11 +104,6 @@ def publish(
 
     Clients see all of it at once or, if a line is wrong, nothing. The publication before goes on
     answering for `catalog.grace` where the new one lacks a path.
-
-    \b
-    Examples:
-      pulp-streamer publish fedora/40/os --importer fedora --manifest PULP_MANIFEST
-      generate-entries | pulp-streamer publish pypi --importer pypi --entries -
     """
     path = manifest or entries
     if path is None or (manifest and entries):

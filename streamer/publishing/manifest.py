@@ -70,7 +70,12 @@ def publish_manifest(
     pass over `lines`: what is published is what was read, even of a file that changes meanwhile.
     """
     copy = _Copy(lines, max_held_bytes)
-    yield from parse_manifest(copy, importer, report=report)
+    for entry in parse_manifest(copy, importer, report=report):
+        if entry.path == name:
+            # What a file says of its own digest cannot be true.
+            report(EntryRejected(entry.line, "names the manifest itself: leave that line out"))
+        else:
+            yield entry
     yield copy.entry(check_path(name), importer)
 
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_twisted
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import column, delete, table, update
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
@@ -23,7 +23,7 @@ from streamer.catalog import ThreadedCatalog, open_store, upgrade_catalog
 from streamer.catalog.database import Database
 from streamer.catalog.publishing import SLICE_BYTES
 from streamer.catalog.schema import VERSION_TABLE
-from streamer.catalog.tables import metadata
+from streamer.catalog.tables import entries, held_slices, metadata, publications
 from streamer.errors import (
     CatalogUnavailable,
     CatalogUnusable,
@@ -111,6 +111,39 @@ def listed(folder):
 
 def numbers(store, base_path):
     return [info.number for info in store.publications(base_path)]
+
+
+def random_paths(chance):
+    """A few hundred paths whose names begin alike, around the slash in byte order."""
+    paths = {
+        "/".join("".join(chance.choices("a-0é", k=chance.randint(1, 2))) for _ in range(depth))
+        for depth in (1, 1, 2, 3, 3)
+        for _ in range(60)
+    }
+    return sorted(paths)
+
+
+def folders_of(paths):
+    cuts = ((path, place) for path in paths for place, sign in enumerate(path, 1) if sign == "/")
+    return {""} | {path[:place] for path, place in cuts}
+
+
+def names_in(folder, paths):
+    """What a folder must show: names, and whether they are folders, in their order."""
+    rest = (path[len(folder) :].partition("/") for path in paths if path.startswith(folder))
+    return sorted({(name, bool(slash)) for name, slash, _ in rest})
+
+
+def read_by_pages(store, folder, limit):
+    """The same, read page by page; a page never has more names than were asked for."""
+    names, page = [], store.list_folder(folder, "", limit)
+    while page.items:
+        assert len({item.name for item in page.items}) <= limit
+        names += [(item.name, item.is_folder) for item in page.items]
+        if not page.more:
+            break
+        page = store.list_folder(folder, page.items[-1].name, limit)
+    return names
 
 
 async def collected(download):
@@ -348,12 +381,21 @@ class CatalogContract:
         assert store.distributions() == []
         assert store.check() == []
 
+    def test_interruption_after_the_switch_takes_nothing_back(self, store):
+        """A publisher that never heard of its success does not delete what clients see."""
+        with store.publication("d") as draft:
+            draft.add([entry("f")])
+            draft.publish(HOUR, 3)
+            draft.discard()
+
+        assert store.resolve("d/f").path == "f"
+
     def test_entries_beyond_one_transaction_are_all_there(self, store):
         """However many are added at once, all of them are published."""
-        info = publish(store, "d", *(f"{number:05d}" for number in range(5_001)))
+        info = publish(store, "d", *(f"{number:05d}" for number in range(10_001)))
 
-        assert info.entry_count == 5_001
-        assert store.resolve("d/05000").path == "05000"
+        assert info.entry_count == 10_001
+        assert store.resolve("d/10000").path == "10000"
         assert store.check() == []
 
     @pytest.mark.parametrize("batches", [1, 2])
@@ -362,9 +404,11 @@ class CatalogContract:
         lines = [entry("a", 1), entry("f", 2), entry("b", 3), entry("f", 4, "other")]
         size = len(lines) // batches
 
-        with pytest.raises(EntryRejected) as caught, store.publication("d") as draft:
-            for start in range(0, len(lines), size):
+        with store.publication("d") as draft:
+            for start in range(0, len(lines) - size, size):
                 draft.add(lines[start : start + size])
+            with pytest.raises(EntryRejected) as caught:
+                draft.add(lines[-size:])
 
         assert str(caught.value) == "line 4: the path 'f' is on line 2 already"
         assert store.distributions() == []
@@ -602,16 +646,16 @@ class CatalogContract:
     def test_check_finds_a_pointer_to_nothing(self, store, url):
         """A distribution whose publication is gone is reported by its base path."""
         publish(store, "d", "f")
-        self.execute(url, "DELETE FROM publications")
+        self.execute(url, delete(publications))
 
         assert len(store.check()) == 1
         assert "'d'" in store.check()[0]
 
-    @pytest.mark.parametrize("table", ["entries", "held_slices"])
-    def test_check_finds_missing_rows(self, store, url, table):
+    @pytest.mark.parametrize("emptied", [entries, held_slices], ids=str)
+    def test_check_finds_missing_rows(self, store, url, emptied):
         """Entries and held content that are gone are reported."""
         publish(store, "d", held_entry("f", b"content"))
-        self.execute(url, f"DELETE FROM {table}")
+        self.execute(url, delete(emptied))
 
         assert len(store.check()) == 1
 
@@ -901,7 +945,8 @@ class CatalogContract:
 
     def test_catalog_of_a_newer_version_is_refused(self, url):
         """Neither opening nor upgrading touches it."""
-        self.execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        version = table(VERSION_TABLE, column("version_num"))
+        self.execute(url, update(version).values(version_num="9999"))
 
         for refused in (open_store, upgrade_catalog):
             with pytest.raises(CatalogUnusable, match="newer pulp-streamer"):
@@ -917,7 +962,8 @@ class CatalogContract:
         """Alembic finds no difference between its revisions and `tables`."""
         database = Database(url)
         with database.reading() as connection:
-            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            options = {"version_table": VERSION_TABLE}
+            context = MigrationContext.configure(connection, opts=options)
             differences = compare_metadata(context, metadata)
         database.close()
 
@@ -1113,5 +1159,5 @@ class CatalogContract:
         """Do to a database what no command does."""
         database = Database(url)
         with database.writing() as connection:
-            connection.execute(text(statement))
+            connection.execute(statement)
         database.close()

@@ -1,0 +1,97 @@
+"""What a published artifact is, in words and as a document.
+
+Separate because `resolve --explain` answers the operator's question why a client gets what it
+gets; these functions decide nothing and only repeat what the catalog and `kinds` decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from streamer.catalog import CatalogStore
+from streamer.cli.frame import time_text
+from streamer.errors import ConfigurationError
+from streamer.importers import Registry
+from streamer.kinds import cache_control
+from streamer.model import PublishedArtifact, RemoteArtifact
+from streamer.plan import candidates
+
+
+def artifact_document(published: PublishedArtifact) -> dict[str, object]:
+    """Everything that the catalog promises, ready for JSON."""
+    artifact = published.artifact
+    return {
+        "path": published.path,
+        "distribution": published.base_path,
+        "publication_id": published.publication,
+        "digests": {digest.algorithm: digest.hex for digest in artifact.digests},
+        "size": artifact.size,
+        "media_type": artifact.media_type,
+        "last_modified": time_text(published.last_modified),
+        "cache": published.cache,
+        "held": published.held,
+        "grace_until": time_text(published.grace_until),
+        "sources": [
+            {"importer": one.importer.name, "url": _shown_url(one), "priority": one.priority}
+            for one in candidates(published)
+        ],
+    }
+
+
+def flat(document: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """The lines of such a document for a person: what is absent is left out."""
+    for key, value in document.items():
+        if key == "digests" and isinstance(value, dict):
+            yield from value.items()
+        elif key == "sources" and isinstance(value, list):
+            for one in value:
+                yield "source", f"{one['importer']} {one['url']} (priority {one['priority']})"
+        elif value is not None:
+            yield key, value
+
+
+def _shown_url(source: RemoteArtifact) -> str:
+    """A query is where signed URLs keep their secret."""
+    parts = urlsplit(source.url)
+    return parts._replace(query="…" if parts.query else "").geturl()
+
+
+def distribution_reasons(store: CatalogStore, path: str, now: float) -> Iterator[str]:
+    """Which distribution a path falls under, and which publications answer for it."""
+    covering = [
+        info
+        for info in store.distributions()
+        if path == info.base_path or path.startswith(f"{info.base_path}/")
+    ]
+    if not covering:
+        yield "no distribution covers this path"
+        return
+    longest = max(covering, key=lambda info: len(info.base_path))
+    yield f"distribution {longest.base_path} shows publication {longest.current.number}"
+    for info in store.publications(longest.base_path):
+        if info.grace_until is not None and info.grace_until > now:
+            until = time_text(info.grace_until)
+            yield f"publication {info.number} answers until {until} where newer ones lack a path"
+
+
+def delivery_reasons(published: PublishedArtifact, now: float) -> Iterator[str]:
+    """How the content would be cached, and who would be asked for it in which order."""
+    grace_left = None if published.grace_until is None else published.grace_until - now
+    if grace_left is not None:
+        yield "the path comes from a superseded publication, within its grace"
+    control = cache_control(published.cache, grace_left_seconds=grace_left)
+    yield f"it is cached as {published.cache}: Cache-Control: {control}"
+    if published.held:
+        yield "the content lies in the catalog; no origin is asked"
+    registry = Registry()
+    for place, source in enumerate(candidates(published), start=1):
+        yield f"candidate {place}: {source.importer.name}, {_usability(registry, source)}"
+
+
+def _usability(registry: Registry, source: RemoteArtifact) -> str:
+    try:
+        registry.type(source.importer.type).normalise(source.importer.config)
+    except ConfigurationError as error:
+        return f"which cannot be used: {error}"
+    return f"an importer of type {source.importer.type}"

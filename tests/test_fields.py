@@ -1,0 +1,288 @@
+"""The header section: what an origin is asked, and what a client is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer import __version__
+from streamer.errors import OriginLacksIt, OriginRefused, OriginTimedOut, OriginUnreachable
+from streamer.fields import (
+    cache_status,
+    content_fields,
+    entity_tag,
+    error_fields,
+    folder_fields,
+    forwardable,
+    gateway_fields,
+    is_loop,
+    origin_request_fields,
+    proxy_status,
+    representation_fields,
+)
+from streamer.model import Artifact, Digest, PublicationId, PublishedArtifact
+
+SHA256 = Digest("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+SHA512 = Digest("sha512", "00" * 64)
+MD5 = Digest("md5", "900150983cd24fb0d6963f7d28e17f72")
+ARTIFACT = Artifact((SHA256,), 3, "text/plain")
+PUBLISHED = PublishedArtifact("f", "base", PublicationId(1), ARTIFACT, "package", 784111777)
+
+
+# -- to the origin
+
+
+def test_origin_is_asked_for_bytes_as_they_are():
+    """RFC 9110 12.5.3: identity, or a `.gz` labelled gzip would arrive decoded."""
+    assert ("Accept-Encoding", "identity") in origin_request_fields("me")
+
+
+def test_origin_is_told_who_asks():
+    """RFC 9110 10.1.5 and 7.6.3, RFC 8586: the product, and the names that make a loop visible."""
+    fields = dict(origin_request_fields("me"))
+
+    assert fields["User-Agent"] == f"pulp-streamer/{__version__}"
+    assert fields["Via"] == "1.1 me"
+    assert fields["CDN-Loop"] == "me"
+
+
+@pytest.mark.parametrize(
+    ("via", "cdn_loop", "expected"),
+    [
+        pytest.param([], [], False, id="rfc9110-7.6.3-no-gateway"),
+        pytest.param(["1.1 me"], [], True, id="rfc9110-7.6.3-same"),
+        pytest.param(["1.0 fred, 1.1 me (twisted)"], [], True, id="rfc9110-7.6.3-list"),
+        pytest.param(["1.0 fred", "HTTP/1.1 me"], [], True, id="rfc9110-5.2-two-lines"),
+        pytest.param(["1.1 me2"], [], False, id="rfc9110-7.6.3-longer-name"),
+        pytest.param(["1.1 other (me)"], [], False, id="rfc9110-7.6.3-name-in-a-comment"),
+        pytest.param(["me"], [], False, id="rfc9110-7.6.3-no-protocol"),
+        pytest.param([""], [""], False, id="empty"),
+        pytest.param([], ["me"], True, id="rfc8586-2-same"),
+        pytest.param([], ['cdn; v="1", me; id=1'], True, id="rfc8586-2-list-with-parameters"),
+        pytest.param([], ["cdn"], False, id="rfc8586-2-other"),
+    ],
+)
+def test_loop_is_seen_by_our_own_name_alone(via, cdn_loop, expected):
+    """A chain of gateways is no loop; the same one twice is."""
+    assert expected == is_loop("me", via, cdn_loop)
+
+
+def test_own_request_is_recognised_as_a_loop():
+    """What is written to an origin is what is looked for in a request."""
+    sent = dict(origin_request_fields("me"))
+
+    assert is_loop("me", [sent["Via"]], [])
+    assert is_loop("me", [], [sent["CDN-Loop"]])
+
+
+# -- from the origin
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Content-Disposition", "Content-Language", "Link", "X-PyPI-Last-Serial", "x-checksum"),
+        *("Docker-Content-Digest", "DOCKER-DISTRIBUTION-API-VERSION"),
+    ],
+)
+def test_field_on_the_list_is_forwarded(name):
+    """Names are compared without regard to case (RFC 9110 5.1), and kept as written."""
+    assert forwardable(((name, "v"),)) == ((name, "v"),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # steer a front
+        *("X-Accel-Redirect", "x-accel-buffering", "X-Sendfile", "X-Sendfile2"),
+        *("X-LIGHTTPD-send-file", "X-LiteSpeed-Location", "X-Rewrite-URL", "X-Original-URL"),
+        *("X-HTTP-Method-Override",),
+        # reveal or forge
+        *("X-Powered-By", "X-Forwarded-For", "X-Real-IP", "X-Cache", "X-Cache-Hits"),
+        *("X-Served-By", "X-Varnish", "X-Backend-Server", "X-Runtime", "X-Amz-Request-Id"),
+        *("X-AspNet-Version",),
+        # decide for a whole site
+        *("X-Frame-Options", "X-XSS-Protection", "X-Content-Type-Options", "X-Robots-Tag"),
+        *("Set-Cookie", "Strict-Transport-Security", "Alt-Svc", "Content-Security-Policy"),
+        *("Access-Control-Allow-Origin", "Clear-Site-Data"),
+        # the catalog's own to say
+        *("ETag", "Last-Modified", "Content-Type", "Content-Length", "Cache-Control", "Expires"),
+        *("Accept-Ranges", "Content-Range", "Repr-Digest", "Digest", "Age", "Vary", "Pragma"),
+        # of the connection or of the coding
+        *("Content-Encoding", "Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE"),
+        *("Trailer", "Proxy-Authenticate", "WWW-Authenticate", "Via", "Server", "Date"),
+        *("Location", "Refresh", "Proxy-Status", "Cache-Status"),
+    ],
+)
+def test_field_not_on_the_list_stays_behind(name):
+    """Nothing is passed on because nobody objected."""
+    assert forwardable(((name, "v"),)) == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("a\0b", id="rfc9110-5.5-nul"),
+        pytest.param("a\r\nX-Evil: 1", id="rfc9110-5.5-crlf"),
+        pytest.param("a\rb", id="rfc9110-5.5-cr"),
+        pytest.param("a\x7fb", id="delete"),
+        pytest.param("a\x85b", id="c1"),
+    ],
+)
+def test_value_with_controls_or_nothing_in_it_stays_behind(value):
+    """A field that could split a response or says nothing is dropped whole."""
+    assert forwardable((("X-Name", value), ("X-Other", "kept"))) == (("X-Other", "kept"),)
+
+
+def test_repeated_fields_keep_their_order():
+    """RFC 9110 5.3: the order of lines of one name has a meaning."""
+    links = (("Link", "<a>"), ("X-A", "1"), ("Link", "<b>"))
+
+    assert forwardable(links) == links
+
+
+# -- what the catalog says
+
+
+def test_entity_tag_is_the_digest_and_strong():
+    """RFC 9110 8.8.3: a quoted tag without `W/`."""
+    assert entity_tag(ARTIFACT) == f'"sha256:{SHA256.hex}"'
+
+
+def test_representation_has_its_validators_and_its_freshness():
+    """RFC 9110 15.4.5: what a 304 repeats."""
+    assert representation_fields(PUBLISHED, now=0.0) == (
+        ("ETag", f'"sha256:{SHA256.hex}"'),
+        ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("Cache-Control", "public, max-age=86400, stale-if-error=604800"),
+    )
+
+
+def test_representation_served_by_grace_is_fresh_for_what_is_left_of_it():
+    """A cache must not outlive the grace (RFC 9111 5.2.2.1)."""
+    graced = PublishedArtifact(
+        "f", "base", PublicationId(1), ARTIFACT, "immutable", 0, grace_until=1000.0
+    )
+
+    fields = dict(representation_fields(graced, now=980.5))
+
+    assert fields["Cache-Control"] == "public, max-age=19, must-revalidate"
+
+
+def test_content_of_known_size_has_its_length_type_and_digest():
+    """RFC 9110 8.6 and 8.3, RFC 9530 3; no ranges are served yet (RFC 9110 14.3)."""
+    assert content_fields(ARTIFACT) == (
+        ("Content-Length", "3"),
+        ("Content-Type", "text/plain"),
+        ("Accept-Ranges", "none"),
+        ("Repr-Digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"),
+    )
+
+
+def test_content_of_unknown_size_has_no_length():
+    """RFC 9110 8.6: a length that is not known is not stated."""
+    names = [name for name, _ in content_fields(Artifact((SHA256,), None, "text/plain"))]
+
+    assert "Content-Length" not in names
+
+
+def test_digests_of_algorithms_that_rfc9530_names_are_stated_together():
+    """RFC 9530 5: one dictionary member for each, none for a deprecated one."""
+    artifact = Artifact((SHA256, SHA512, MD5), 3, "text/plain")
+
+    value = dict(content_fields(artifact))["Repr-Digest"]
+
+    assert value == f"sha-256=:{SHA256.base64}:, sha-512=:{SHA512.base64}:"
+
+
+def test_weak_digest_alone_is_not_stated():
+    """RFC 9530 5: md5 is insecure and no client should rely on it."""
+    names = [name for name, _ in content_fields(Artifact((MD5,), 3, "text/plain"))]
+
+    assert "Repr-Digest" not in names
+
+
+def test_every_response_names_the_gateway_and_forbids_sniffing():
+    """RFC 9110 7.6.3."""
+    assert gateway_fields("me") == (("Via", "1.1 me"), ("X-Content-Type-Options", "nosniff"))
+
+
+# -- errors and cache status
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(404, {"Cache-Control": "max-age=30"}, id="rfc9111-5.2.2.1-404"),
+        pytest.param(400, {"Cache-Control": "no-store"}, id="rfc9111-5.2.2.5-400"),
+        pytest.param(502, {"Cache-Control": "no-store"}, id="rfc9111-5.2.2.5-502"),
+        pytest.param(
+            503, {"Cache-Control": "no-store", "Retry-After": "10"}, id="rfc9110-10.2.3-503"
+        ),
+        pytest.param(
+            405, {"Cache-Control": "no-store", "Allow": "GET, HEAD"}, id="rfc9110-10.2.1-405"
+        ),
+    ],
+)
+def test_error_says_how_long_it_holds_and_what_to_do(status, expected):
+    """An error is plain text of known length, with no more than its status asks for."""
+    own = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "5"}
+
+    assert own | expected == dict(error_fields(status, 5))
+
+
+def test_folder_changes_when_one_publishes():
+    """A listing is as mutable as an index, and came out of the catalog."""
+    assert folder_fields() == (
+        ("Cache-Control", "public, max-age=60, must-revalidate"),
+        ("Cache-Status", "pulp-streamer; hit"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("hit", "detail", "expected"),
+    [
+        pytest.param(True, None, "pulp-streamer; hit", id="rfc9211-2.1-hit"),
+        pytest.param(False, None, "pulp-streamer; fwd=uri-miss", id="rfc9211-2.2-miss"),
+        pytest.param(False, "x", "pulp-streamer; fwd=uri-miss; detail=x", id="rfc9211-2.8-detail"),
+    ],
+)
+def test_cache_status_says_whether_an_origin_was_asked(hit, detail, expected):
+    """RFC 9211 2: one list member with parameters."""
+    assert cache_status(hit=hit, detail=detail) == (("Cache-Status", expected),)
+
+
+def test_proxy_status_has_one_member_for_each_attempt():
+    """RFC 9209 2: what went wrong, and by way of which importer."""
+    failures = [("first", OriginTimedOut()), ("second", OriginUnreachable("it refuses"))]
+
+    ((name, value),) = proxy_status(failures)
+
+    assert name == "Proxy-Status"
+    assert value == (
+        f'pulp-streamer; error={OriginTimedOut.proxy_error}; next-hop="first"; '
+        'details="the origin did not answer in time", '
+        f'pulp-streamer; error={OriginUnreachable.proxy_error}; next-hop="second"; '
+        'details="no connection to the origin: it refuses"'
+    )
+
+
+def test_proxy_status_is_absent_where_no_origin_was_asked():
+    """RFC 9209 2: nothing to say, nothing said."""
+    assert proxy_status([]) == ()
+
+
+def test_name_of_an_importer_cannot_break_out_of_its_string():
+    """RFC 8941 3.3.3: quotes and backslashes escaped, other characters replaced."""
+    ((_, value),) = proxy_status([('a"; b=\\c\r\nä', OriginLacksIt(404))])
+
+    assert 'next-hop="a\\"; b=\\\\c???"' in value
+    assert value.isascii()
+    assert value.isprintable()
+
+
+def test_refusal_of_an_origin_keeps_its_status_in_the_details():
+    """What the origin answered helps whoever looks for the reason."""
+    ((_, value),) = proxy_status([("a", OriginRefused(403))])
+
+    assert 'details="the origin answered 403"' in value
