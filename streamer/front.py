@@ -109,8 +109,11 @@ class DoorChannel(HTTPChannel):
         """Answer with a bare status and take nothing more from this client.
 
         The write side closes at once; the read side stays a moment, since a reset caused by bytes
-        nobody read would overtake the answer (RFC 9112 section 9.6).
+        nobody read would overtake the answer (RFC 9112 section 9.6). The first refusal counts; what
+        came in the same read may have more faults.
         """
+        if self._refused:
+            return
         self._refused = True
         self._stop_head_alarm()
         self.factory.on_refusal(peer_name(self.getPeer()), status)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -36,6 +35,7 @@ from streamer.errors import CatalogError, EntryRejected
 from streamer.model import Entry, PublicationId
 
 ENTRIES_PER_TRANSACTION = 5_000
+HELD_BYTES_PER_TRANSACTION = 32 * 1024 * 1024
 SLICE_BYTES = 256 * 1024
 """Held content is read in such slices; small enough to hold one per client in memory."""
 
@@ -73,8 +73,7 @@ class Draft:
 
         Raises `EntryRejected` for a path that is there already; the draft is then good for nothing.
         """
-        remaining = iter(batch)
-        while some := list(islice(remaining, ENTRIES_PER_TRANSACTION)):
+        for some in _transactions(batch):
             self._add(some)
 
     def publish(self, grace_seconds: float, keep: int) -> PublicationInfo:
@@ -206,6 +205,20 @@ class Draft:
                     "content": content[position : position + SLICE_BYTES],
                 }
                 connection.execute(statement, values)
+
+
+def _transactions(batch: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Cut entries into lists that end by number, or by the held content that they bring along."""
+    some: list[Entry] = []
+    held_bytes = 0
+    for entry in batch:
+        some.append(entry)
+        held_bytes += len(entry.content or b"")
+        if len(some) == ENTRIES_PER_TRANSACTION or held_bytes >= HELD_BYTES_PER_TRANSACTION:
+            yield some
+            some, held_bytes = [], 0
+    if some:
+        yield some
 
 
 def _start_publication(connection: Connection, base_path: str, now: float) -> int:

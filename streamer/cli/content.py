@@ -37,7 +37,7 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
         except PathNotPublished:
             sentence = "; ".join([*reasons, f"nothing is published at {path}"])
             raise OperationRefused(sentence) from None
-    document = artifact_document(published)
+    document = artifact_document(path, published)
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in flat(document)]
     if explain:
         reasons += delivery_reasons(published, time.time())
@@ -113,14 +113,14 @@ def fetch(invocation: Invocation, path: str, output: Path | None) -> None:
     """Fetch PATH (base path included) from its origin and verify it, without the service."""
     if output is None and (invocation.as_json or sys.stdout.isatty()):
         raise click.UsageError("name a file with --output: standard output is taken")
-    settings = invocation.settings()
+    settings, path = invocation.settings(), path.lstrip("/")
     with invocation.store() as store:
-        published = store.resolve(path.lstrip("/"))
+        published = store.resolve(path)
     started = time.monotonic()
     with Target(output) as target:
         origin = fetch_into(target, published, settings)
     document = {
-        "path": published.path,
+        "path": path,
         "digest": str(published.artifact.digest),
         "bytes": target.written_bytes,
         "origin": origin,
@@ -128,4 +128,4 @@ def fetch(invocation: Invocation, path: str, output: Path | None) -> None:
     }
     if output is not None:
         size = size_text(target.written_bytes)
-        invocation.answer(document, f"fetched {published.path} from {origin}: {size}, verified")
+        invocation.answer(document, f"fetched {path} from {origin}: {size}, verified")

@@ -18,11 +18,11 @@ from streamer.model import PublishedArtifact, RemoteArtifact
 from streamer.plan import candidates
 
 
-def artifact_document(published: PublishedArtifact) -> dict[str, object]:
-    """Everything that the catalog promises, ready for JSON."""
+def artifact_document(path: str, published: PublishedArtifact) -> dict[str, object]:
+    """Everything that the catalog promises at `path`, ready for JSON."""
     artifact = published.artifact
     return {
-        "path": published.path,
+        "path": path,
         "distribution": published.base_path,
         "publication_id": published.publication,
         "digests": {digest.algorithm: digest.hex for digest in artifact.digests},

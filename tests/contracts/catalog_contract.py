@@ -381,6 +381,14 @@ class CatalogContract:
         assert store.distributions() == []
         assert store.check() == []
 
+    def test_held_content_beyond_one_transaction_is_all_there(self, store):
+        """However large held entries are together, all of them are published."""
+        contents = [bytes([number]) * (12 << 20) for number in range(4)]
+        publish(store, "d", *(held_entry(f"{n}", content, n) for n, content in enumerate(contents)))
+
+        assert listed(store.list_folder("d/")) == ["0", "1", "2", "3"]
+        assert store.check() == []
+
     def test_interruption_after_the_switch_takes_nothing_back(self, store):
         """A publisher that never heard of its success does not delete what clients see."""
         with store.publication("d") as draft:
