@@ -143,6 +143,8 @@ class ContentResource(Resource):
         try:
             await self._exchange.answer(_asked(request), response, notes)
         except CancelledError:
+            # Harmless where the client is gone; else nobody would ever answer it.
+            response.abort()
             return ("aborted", "the service stops") if self.is_draining else ("client_gone", None)
         except StreamerError as error:
             return self._conclude(error, request, response)

@@ -4,7 +4,8 @@ The branch says who is to blame, the class attributes what follows from it:
 
 - `status` is what a client is told if this error alone decides;
 - `outcome` and `try_next` say what an attempt that failed so means to the plan;
-- `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries.
+- `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries: the one that says what is
+  the matter, else `http_protocol_error`, which section 2.3.28 keeps for what has no other type.
 
 Arguments are data; `__str__` makes the sentence. No message ever holds a credential or a URL,
 because a URL may hold one.
@@ -101,7 +102,7 @@ class OriginError(StreamerError):
     status = 502
     outcome: ClassVar[Outcome] = Outcome.BAD
     try_next: ClassVar[bool] = True
-    proxy_error: ClassVar[str] = "proxy_internal_response"
+    proxy_error: ClassVar[str] = "http_protocol_error"
     sentence = "the origin failed"
 
 
@@ -142,7 +143,6 @@ class OriginLacksIt(OriginError):
 
     status = 404
     outcome = Outcome.MISSING
-    proxy_error = "http_response_incomplete"
     sentence = "the origin answered {0}"
 
 
@@ -151,21 +151,19 @@ class OriginBusy(OriginError):
 
     status = 503
     outcome = Outcome.BUSY
-    proxy_error = "connection_limit_reached"
+    proxy_error = "destination_unavailable"
     sentence = "the origin answered {0}"
 
 
 class OriginRefused(OriginError):
     """Any other status than 200. A 401 or 403 is ours to solve and never passed on."""
 
-    proxy_error = "http_request_denied"
     sentence = "the origin answered {0}"
 
 
 class OriginNonsense(OriginError):
     """What the origin sent is not HTTP, or not HTTP that can be trusted."""
 
-    proxy_error = "http_protocol_error"
     sentence = "the origin's answer is not usable: {0}"
 
 
@@ -178,8 +176,6 @@ class ContentTruncated(OriginError):
 
 class ContentMismatch(OriginError):
     """The content is not what the catalog promises. Never raised itself."""
-
-    proxy_error = "http_protocol_error"
 
 
 class SizeMismatch(ContentMismatch):

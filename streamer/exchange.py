@@ -77,7 +77,7 @@ class Exchange:
         self._guard(asked, path)
         found = await self._resolve(path, asked.after)
         if isinstance(found, Folder):
-            self._send_folder(found, path, asked, response, notes)
+            self._send_folder(found, asked, response, notes)
         else:
             notes.distribution = found.base_path
             await self._send_artifact(found, asked, response, notes)
@@ -99,11 +99,10 @@ class Exchange:
             return await self._catalog.list_folder(path, after, PAGE_NAMES)
         return await self._catalog.list_folder(f"{path}/", "", 1)
 
-    def _send_folder(
-        self, folder: Folder, path: str, asked: Asked, response: Response, notes: Notes
-    ) -> None:
+    def _send_folder(self, folder: Folder, asked: Asked, response: Response, notes: Notes) -> None:
         notes.source = "catalog"
-        if folder.path != path:
+        # The path of the root below a prefix is empty, with and without its slash.
+        if not asked.raw_path.endswith(b"/"):
             location = folder_location(asked.raw_path)
             self._send_whole(response, asked, 302, (("Location", location),), b"")
             return

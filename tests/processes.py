@@ -228,13 +228,13 @@ def raw_exchange(port, request, seconds=30):
     """Send bytes, read until the server closes; gives what came and whether the end was a reset."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(request)
-        received = b""
+        received = []
         try:
             while more := connection.recv(65536):
-                received += more
+                received.append(more)
         except ConnectionResetError:
-            return received, True
-        return received, False
+            return b"".join(received), True
+        return b"".join(received), False
 
 
 PYTHON = sys.executable

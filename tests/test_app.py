@@ -60,6 +60,10 @@ STALL_SECONDS = 60
 DISTRUST_SECONDS = 600
 
 
+def pieces(content, size=4096):
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
 def sha256(content):
     return Digest("sha256", hashlib.sha256(content).hexdigest())
 
@@ -261,7 +265,7 @@ def test_content_of_unknown_size_is_served(service):
 
 def test_large_content_of_unknown_size_is_a_bad_gateway_for_http_1_0(service):
     """RFC 9112 8: a client that could not see a cut gets an honest status instead."""
-    service.publish(LARGE, MemoryDownload([LARGE]), size=None)
+    service.publish(LARGE, MemoryDownload(pieces(LARGE)), size=None)
 
     answer = service.answer("/base/f", version="1.0")
 
@@ -660,7 +664,7 @@ def test_defect_is_an_error_without_a_traceback(service, logged_failures):
     ],
 )
 def test_failure_of_the_only_origin_is_an_honest_status(service, outcome, status):
-    """RFC 9209 2: the status of DESIGN's table, with the reason in Proxy-Status."""
+    """RFC 9209 2: the status of docs/errors.md, with the reason in Proxy-Status."""
     service.publish(SMALL, outcome)
 
     answer = service.answer("/base/f")
@@ -811,10 +815,10 @@ def test_attempts_share_one_budget_for_the_first_byte(service):
 
 def broken_downloads():
     return {
-        "wrong-last-byte": MemoryDownload([LARGE[:-1] + b"x"]),
-        "short": MemoryDownload([LARGE[:-1]]),
-        "long": MemoryDownload([LARGE, b"x"]),
-        "cut": MemoryDownload([LARGE[:9000]], error=ContentTruncated(9000)),
+        "wrong-last-byte": MemoryDownload(pieces(LARGE[:-1] + b"x")),
+        "short": MemoryDownload(pieces(LARGE[:-1])),
+        "long": MemoryDownload(pieces(LARGE + b"x")),
+        "cut": MemoryDownload(pieces(LARGE[:9000]), error=ContentTruncated(9000)),
     }
 
 
@@ -1021,7 +1025,7 @@ def test_exchange_that_does_not_end_in_time_is_broken_off(service):
 
 
 def test_complete_transfer_is_recorded_in_full(service):
-    """One line per exchange, with the keys of INTERFACE."""
+    """One line per exchange, with every key there is."""
     download = MemoryDownload(at_once=False)
     service.publish(LARGE, download)
     service.ask("/base/f?x=1", "Range: bytes=0-")

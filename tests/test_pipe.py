@@ -141,7 +141,9 @@ def wrong_in_the_last_byte(content):
 
 
 @pytest.mark.parametrize("size", [..., None], ids=["size-known", "size-unknown"])
-@pytest.mark.parametrize("content", [b"", b"x", SMALL, LARGE], ids=["empty", "one", "small", "large"])
+@pytest.mark.parametrize(
+    "content", [b"", b"x", SMALL, LARGE], ids=["empty", "one", "small", "large"]
+)
 def test_right_content_arrives_whole(content, size):
     """What was promised is what the client gets, and the response ends."""
     transfer = Transfer(content, MemoryDownload(pieces(content)), size=size)

@@ -149,6 +149,14 @@ def test_line_beyond_the_limit_is_refused_and_the_next_one_read():
     assert ["line 1: is longer than 67,108,864 bytes"] == list(map(str, rejections))
 
 
+def test_line_at_the_limit_is_read_whole():
+    """The line feed does not count."""
+    text = line() + b" " * (MAX_LINE_BYTES - len(line())) + b"\n"
+
+    assert [text] == list(bounded_lines(io.BytesIO(text)))
+    assert "is longer than 1,048,576 characters" == refusal(text)
+
+
 def test_line_that_is_long_without_held_content_is_refused():
     """Paths, digests and URLs do not need a megabyte."""
     assert "is longer than 1,048,576 characters" == refusal(line(importer=...) + b" " * 2**20)
@@ -436,7 +444,7 @@ def test_held_content_that_contradicts_its_line_is_refused(changes, why):
         (".", "content_file '.' is not a file"),
         ("/dev/zero", "content_file '/dev/zero' is not a file"),
         ("a\x00b", r"content_file 'a\x00b' is not a file"),
-        ("\ud800", r"content_file '\ud800' is not a file name"),
+        ("\ud800", r"content_file '\ud800' is not a file"),
     ],
 )
 def test_held_content_in_no_file_is_refused(name, why, tmp_path):

@@ -19,7 +19,14 @@ from streamer import __version__
 from streamer.cli.catalog import catalog
 from streamer.cli.content import fetch, resolve, withdraw
 from streamer.cli.distributions import distribution, publication
-from streamer.cli.frame import Invocation, common_options, examples, exit_code, report_failure
+from streamer.cli.frame import (
+    Interrupted,
+    Invocation,
+    common_options,
+    examples,
+    exit_code,
+    report_failure,
+)
 from streamer.cli.importers import importer
 from streamer.cli.publish import publish
 from streamer.errors import StreamerError
@@ -87,7 +94,7 @@ def _run(arguments: list[str]) -> int:
         report_failure(error, as_json=as_json)
         return exit_code(error)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("pulp-streamer: interrupted", err=True)
+        report_failure(Interrupted(), as_json=as_json)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; the interpreter must not stumble over it again.

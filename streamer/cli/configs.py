@@ -25,11 +25,11 @@ MAX_VALUE_CHARACTERS = 1024**2
 def stated_config(
     url: str | None,
     assignments: tuple[str, ...],
-    config_file: Path | None,
+    stated_file: Path | None,
     secret_keys: frozenset[str],
 ) -> dict[str, object]:
     """Join `--config-file`, `--url` and `--set`, each going before the one named earlier."""
-    config = {} if config_file is None else _read_object(config_file)
+    config = {} if stated_file is None else _read_object(stated_file)
     if url is not None:
         config["url"] = url
     for assignment in assignments:

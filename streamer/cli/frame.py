@@ -26,6 +26,7 @@ from streamer.errors import (
     EntryRejected,
     ImporterBroken,
     OperationRefused,
+    StreamerError,
 )
 from streamer.settings import Settings, load_settings
 
@@ -46,6 +47,12 @@ class EntriesRejected(OperationRefused):
     def __str__(self) -> str:
         lines = [str(rejection) for rejection in self.rejections]
         return "\n".join([*lines, "nothing was published"])
+
+
+class Interrupted(StreamerError):
+    """The operator pressed Ctrl-C; what had begun is taken back."""
+
+    sentence = "interrupted"
 
 
 @dataclass(slots=True)

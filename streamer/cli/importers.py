@@ -26,6 +26,7 @@ _set_option = click.option(
 )
 _file_option = click.option(
     "--config-file",
+    "stated_file",  # `config_file` is where the settings are
     metavar="FILE.json",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A JSON object of keys and values; --url and --set go before it.",
@@ -59,12 +60,12 @@ def create(
     type_name: str,
     url: str | None,
     assignments: tuple[str, ...],
-    config_file: Path | None,
+    stated_file: Path | None,
 ) -> None:
     """Create the importer NAME."""
     registry = Registry()
     kind = registry.type(type_name)
-    config = kind.normalise(stated_config(url, assignments, config_file, kind.secret_keys))
+    config = kind.normalise(stated_config(url, assignments, stated_file, kind.secret_keys))
     with invocation.store() as store:
         created = store.create_importer(name, type_name, config)
     invocation.answer(config_document(created, registry), f"created importer {name}")
@@ -86,7 +87,7 @@ def update(
     url: str | None,
     assignments: tuple[str, ...],
     removals: tuple[str, ...],
-    config_file: Path | None,
+    stated_file: Path | None,
 ) -> None:
     """Change keys of the importer NAME and leave the others; publications follow at once."""
     registry = Registry()
@@ -94,7 +95,7 @@ def update(
         stored = store.importer(name)
         kind = registry.type(stored.type)
         kept = _without(stored, removals)
-        stated = stated_config(url, assignments, config_file, kind.secret_keys)
+        stated = stated_config(url, assignments, stated_file, kind.secret_keys)
         updated = store.update_importer(name, kind.normalise({**kept, **stated}))
     invocation.answer(config_document(updated, registry), f"updated importer {name}")
 

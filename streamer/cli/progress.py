@@ -58,7 +58,7 @@ def make_progress(stream: BinaryIO, *, silent: bool) -> Iterator[Progress]:
         with _bar(total) as progress:
             yield progress
     else:
-        yield Progress(_lines(total), _say)
+        yield Progress(lines_now_and_then(total, _say, time.monotonic), _say)
 
 
 def _size(stream: BinaryIO) -> int | None:
@@ -70,16 +70,17 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _lines(total: int | None) -> Show:
-    last = time.monotonic()
+def lines_now_and_then(total: int | None, say: Say, clock: Callable[[], float]) -> Show:
+    """Give a function that says how far it is, at most once in `LINE_EVERY_SECONDS`."""
+    last = clock()
 
     def show(count: int, bytes_read: int) -> None:
         nonlocal last
-        now = time.monotonic()
+        now = clock()
         if now - last >= LINE_EVERY_SECONDS:
             last = now
             share = f", {bytes_read * 100 // total} % of the file" if total else ""
-            _say(f"{count:,} entries{share}")
+            say(f"{count:,} entries{share}")
 
     return show
 

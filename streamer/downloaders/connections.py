@@ -7,7 +7,7 @@ two importers may share: the key of Twisted's pool knows neither credentials nor
 from __future__ import annotations
 
 from cachetools import LRUCache
-from OpenSSL import SSL
+from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTime
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -34,7 +34,7 @@ def read_certificates(bundle: str) -> list[Certificate]:
         raise ConfigurationError("it holds no PEM certificate")
     try:
         return [Certificate.loadPEM(block.encode()) for block in blocks]
-    except SSL.Error:
+    except crypto.Error:
         raise ConfigurationError("it holds a certificate that cannot be read") from None
 
 

@@ -19,6 +19,7 @@ from twisted.internet.error import (
     ConnectingCancelledError,
     ConnectionClosed,
     DNSLookupError,
+    TCPTimedOutError,
 )
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IPushProducer
@@ -219,7 +220,7 @@ def _first_reason(reasons: list[Failure]) -> Exception:
 def _named(error: BaseException) -> Exception:
     if isinstance(error, _WRAPPERS):
         return _first_reason(error.reasons)
-    if isinstance(error, ConnectTimeoutError):
+    if isinstance(error, ConnectTimeoutError | TCPTimedOutError):
         return OriginTimedOut()
     if isinstance(error, ConnectingCancelledError):
         return CancelledError()

@@ -268,8 +268,6 @@ def _from_file(base_folder: Path, name: str) -> bytes:
             return file.read(MAX_HELD_BYTES + 1)
     except OSError as error:
         raise ValueRefused(f"content_file {shown(name)}: {error.strerror}") from None
-    except UnicodeEncodeError:
-        raise ValueRefused(f"content_file {shown(name)} is not a file name") from None
 
 
 def _checked_content(

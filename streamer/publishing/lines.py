@@ -24,11 +24,12 @@ def raise_rejection(rejection: EntryRejected) -> None:
 
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Give the lines of `stream`; a longer one than `MAX_LINE_BYTES` is cut one byte behind it."""
-    while line := stream.readline(MAX_LINE_BYTES + 1):
+    """Give the lines of `stream`; of one that is too long, only as much as shows that it is."""
+    cut = MAX_LINE_BYTES + 2  # a line feed may be the last byte of a line that is not too long
+    while line := stream.readline(cut):
         yield line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_BYTES + 1)
+        while len(line) == cut and not line.endswith(b"\n"):
+            line = stream.readline(cut)
 
 
 def numbered_text(

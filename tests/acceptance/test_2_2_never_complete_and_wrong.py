@@ -29,22 +29,53 @@ LIES = {
     "flips at 20 %, closes at 60 %": lambda right: cuts(flipped(right, SIZE // 5), AT_60_PERCENT),
 }
 
-CLIENTS = {
-    "curl": ("curl", "-sS", "-o", "file"),
-    "curl --http1.0": ("curl", "-sS", "--http1.0", "-o", "file"),
-    "curl --retry": ("curl", "-sS", "--retry", "3", "--retry-all-errors", "--retry-delay", "0",
-                     "-o", "file"),
-    "wget": ("wget", "-q", "-O", "file"),
-    "wget to its own name": ("wget", "-q"),
-    "aria2c": ("aria2c", "-q", "-o", "file", "--retry-wait=0"),
-    "aria2c -x4": ("aria2c", "-q", "-x4", "-s4", "-k1M", "-o", "file", "--retry-wait=0"),
-}  # fmt: skip
-
-RESUMING = {
-    "curl -C -": ("curl", "-sS", "-C", "-", "-o", "file"),
-    "wget -c": ("wget", "-q", "-c", "-O", "file"),
-    "aria2c -c": ("aria2c", "-q", "-c", "-o", "file", "--retry-wait=0"),
+# `-f`, because without it curl takes the text of a 502 for what was asked.
+PLAIN = {
+    "curl": "curl -sS -f -o file",
+    "curl over HTTP 1.0": "curl -sS -f --http1.0 -o file",
+    "wget": "wget -q -O file",
+    "aria2c": "aria2c -q -o file --retry-wait=0",
 }
+RETRYING = {
+    "curl with retries": "curl -sS -f --retry 2 --retry-all-errors --retry-delay 0 -o file",
+    "wget": "wget -q -O file",
+    "wget to its own name": "wget -q",
+    "aria2c": "aria2c -q -o file --retry-wait=0",
+    "aria2c by four": "aria2c -q -x4 -s4 -k1M -o file --retry-wait=0",
+}
+RESUMING = {
+    "curl -C -": "curl -sS -f -C - -o file",
+    "wget -c": "wget -q -c -O file",
+    "aria2c -c": "aria2c -q -c -o file --retry-wait=0",
+}
+
+
+class Case:
+    """One client against one lie, with content of its own: what breaks off once is distrusted."""
+
+    def __init__(self, kind, client, lie):
+        self.id = f"{client}, {lie}"
+        self.path = hashlib.sha256(f"{kind}, {self.id}".encode()).hexdigest()[:16]
+        self.tell = LIES[lie]
+        self.command = client
+
+    @property
+    def content(self):
+        return self.path.encode() + SHARED[16:]
+
+
+def cases(kind, clients, lies=tuple(LIES)):
+    """The cases of one test, as pytest takes them."""
+    return [Case(kind, client, lie) for client in clients for lie in lies]
+
+
+LYING_FOR_GOOD = cases("good", PLAIN)
+LYING_ONCE = cases("once", RETRYING)
+CALLED_AGAIN = cases("again", RESUMING)
+CHUNKED = cases("chunked", ["raw"], ["flips a bit at 60 %", "flips a bit in the last byte"])
+HONEST = Case("chunked", "raw", "closes at 60 %")
+SIZED = [*LYING_FOR_GOOD, *LYING_ONCE, *CALLED_AGAIN]
+UNSIZED = [*CHUNKED, HONEST]
 
 
 @pytest.fixture(scope="module")
@@ -55,31 +86,26 @@ def origin():
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    """One service for all cases."""
+def service(origin, tmp_path_factory):
+    """One service, which has the content of each case under a path of its own."""
     with Streamer(tmp_path_factory.mktemp("service")) as streamer:
+        streamer.publish("sized", origin.url, {f"{case.path}/file": case.content for case in SIZED})
+        unsized = {
+            case.path: {"digests": {"sha256": sha256(case.content)}, "sources": [{"url": "x"}]}
+            for case in UNSIZED
+        }
+        streamer.publish("unsized", origin.url, unsized)
         yield streamer
 
 
-@pytest.fixture
-def content(request):
-    """Content of the case's own, because what breaks off once is distrusted for a while."""
-    name = request.node.nodeid.encode()
-    return hashlib.sha256(name).digest() + SHARED[32:]
+def by_id(case):
+    return case.id
 
 
-@pytest.fixture
-def url(service, origin, content):
-    """Where the case's content is published."""
-    base_path = f"case/{sha256(content)[:12]}"
-    service.publish(base_path, origin.url, {"file": content})
-    return f"{service.url}{base_path}/file"
-
-
-def lies_once(lie, right):
+def lies_once(case):
     """The given lie for the first request, honesty afterwards."""
-    behaviours = iter([LIES[lie](right)])
-    return lambda conversation: next(behaviours, serves(right))(conversation)
+    behaviours = iter([case.tell(case.content)])
+    return lambda conversation: next(behaviours, serves(case.content))(conversation)
 
 
 def found(folder):
@@ -88,56 +114,46 @@ def found(folder):
     return file.read_bytes() if file.exists() else None
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("client", CLIENTS)
-def test_client_of_an_origin_that_lies_for_good_fails(client, lie, content, origin, url, tmp_path):
+def call(command, service, case, folder):
+    """Run a client on the case's file; give its exit code."""
+    return run(*command.split(), f"{service.url}sized/{case.path}/file", cwd=folder).returncode
+
+
+@pytest.mark.parametrize("case", LYING_FOR_GOOD, ids=by_id)
+def test_client_of_an_origin_that_lies_for_good_fails(case, origin, service, tmp_path):
     """No client takes what it got for the file."""
-    origin.behaviour = LIES[lie](content)
+    origin.behaviour = case.tell(case.content)
 
-    done = run(*CLIENTS[client], url, cwd=tmp_path)
-
-    assert done.returncode != 0
+    assert call(PLAIN[case.command], service, case, tmp_path) != 0
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("client", CLIENTS)
-def test_client_that_retries_is_right_or_fails(client, lie, content, origin, url, tmp_path):
+@pytest.mark.parametrize("case", LYING_ONCE, ids=by_id)
+def test_client_that_retries_is_right_or_fails(case, origin, service, tmp_path):
     """A client's own retries, which meet an honest origin, never complete a wrong file."""
-    origin.behaviour = lies_once(lie, content)
+    origin.behaviour = lies_once(case)
 
-    done = run(*CLIENTS[client], url, cwd=tmp_path)
+    end = call(RETRYING[case.command], service, case, tmp_path)
 
-    assert done.returncode != 0 or found(tmp_path) == content
+    assert end != 0 or found(tmp_path) == case.content
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("client", RESUMING)
-def test_client_called_again_is_right_or_fails(client, lie, content, origin, url, tmp_path):
+@pytest.mark.parametrize("case", CALLED_AGAIN, ids=by_id)
+def test_client_called_again_is_right_or_fails(case, origin, service, tmp_path):
     """A person who calls a resuming client again and again never gets a wrong file."""
-    origin.behaviour = lies_once(lie, content)
+    origin.behaviour = lies_once(case)
 
-    ends = [run(*RESUMING[client], url, cwd=tmp_path).returncode for _ in range(3)]
+    ends = [call(RESUMING[case.command], service, case, tmp_path) for _ in range(3)]
 
-    assert 0 not in ends or found(tmp_path) == content
-
-
-@pytest.fixture
-def unsized_url(service, origin, content):
-    """Where the case's content is published without its size."""
-    base_path = f"unsized/{sha256(content)[:12]}"
-    unsized = {"digests": {"sha256": sha256(content)}, "sources": [{"url": "file"}]}
-    service.publish(base_path, origin.url, {"file": unsized})
-    return f"{service.url}{base_path}/file"
+    assert 0 not in ends or found(tmp_path) == case.content
 
 
-@pytest.mark.parametrize("lie", ["flips a bit at 60 %", "flips a bit in the last byte"])
-def test_chunked_response_of_wrong_content_has_no_end(lie, content, origin, service, unsized_url):
+@pytest.mark.parametrize("case", CHUNKED, ids=by_id)
+def test_chunked_response_of_wrong_content_has_no_end(case, origin, service):
     """Over chunked coding the last chunk is missing and the connection is reset."""
-    origin.behaviour = LIES[lie](content)
-    target = unsized_url.removeprefix(service.url)
+    origin.behaviour = case.tell(case.content)
 
     received, was_reset = raw_exchange(
-        service.port, f"GET /{target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+        service.port, f"GET /unsized/{case.path} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
     )
 
     assert was_reset
@@ -145,21 +161,21 @@ def test_chunked_response_of_wrong_content_has_no_end(lie, content, origin, serv
     assert not received.endswith(b"0\r\n\r\n")
 
 
-def test_chunked_response_of_right_content_is_complete(content, origin, unsized_url):
+def test_chunked_response_of_right_content_is_complete(origin, service):
     """Content of unknown size passes, so the cases above fail for their lies alone."""
-    origin.behaviour = serves(content)
+    origin.behaviour = serves(HONEST.content)
 
-    status, fields, received = get(unsized_url)
+    status, fields, received = get(f"{service.url}unsized/{HONEST.path}")
 
     assert (status, fields["Transfer-Encoding"]) == (200, "chunked")
-    assert received == content
+    assert received == HONEST.content
 
 
-def test_unknown_size_over_http_1_0_is_refused(content, origin, unsized_url):
+def test_unknown_size_over_http_1_0_is_refused(origin, service):
     """What HTTP/1.0 cannot cut visibly is not begun."""
-    origin.behaviour = serves(content)
+    origin.behaviour = serves(HONEST.content)
 
-    done = run("curl", "-sS", "--http1.0", "-f", unsized_url)
+    done = run("curl", "-sS", "--http1.0", "-f", f"{service.url}unsized/{HONEST.path}")
 
     assert done.returncode == 22
     assert b"502" in done.stderr

@@ -1,0 +1,229 @@
+"""Importer types as plugins, and the importers that are built from stored configs.
+
+A plugin is a distribution on `sys.path`, so the tests install some by writing their metadata into
+a folder, as pip would.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.task import Clock
+
+from streamer.errors import ConfigurationError, ImporterBroken
+from streamer.importers import GROUP, MAX_IMPORTERS, ImporterPool, Registry, Surroundings
+from streamer.model import DownloadConfig
+
+PLUGINS = """
+from streamer.errors import ConfigurationError
+
+class Importer:
+    def __init__(self):
+        self.closings = 0
+    async def close(self):
+        self.closings += 1
+
+class Good:
+    schemes = frozenset()
+    secret_keys = frozenset()
+    def build(self, config, surroundings):
+        if "wrong" in config:
+            raise ConfigurationError("wrong: is not allowed")
+        return Importer()
+
+class Raising:
+    def __init__(self):
+        raise RuntimeError("no luck today")
+
+class Stubborn(Good):
+    def build(self, config, surroundings):
+        return StubbornImporter()
+
+class StubbornImporter:
+    async def close(self):
+        raise RuntimeError("not now")
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """Install a distribution with good and bad importer types."""
+    (tmp_path / "example_plugins.py").write_text(PLUGINS)
+    metadata = tmp_path / "example_plugins-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: example-plugins\nVersion: 1.0\n"
+    )
+    points = {
+        "good": "example_plugins:Good",
+        "stubborn": "example_plugins:Stubborn",
+        "raising": "example_plugins:Raising",
+        "absent": "example_plugins:Absent",
+        "homeless": "no_such_module:Type",
+    }
+    lines = [f"[{GROUP}]", *(f"{name} = {place}" for name, place in points.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("example_plugins", None)
+
+
+@pytest.fixture
+def pool(plugins):
+    return ImporterPool(Registry(), Surroundings(Clock(), "me"))
+
+
+def config(id_=1, revision=1, type_="good", **values):
+    return DownloadConfig(id_, revision, f"importer-{id_}", type_, values)
+
+
+# -- types
+
+
+def test_built_in_type_is_a_plugin_like_any_other():
+    """`http` comes from the entry point group and can be used."""
+    types = Registry().types()
+
+    assert types["http"] is None
+
+
+def test_broken_types_are_named_with_their_reasons(plugins):
+    """Each reason stands beside its type, and the good ones beside them work."""
+    types = Registry().types()
+
+    assert types["good"] is None
+    assert types["http"] is None
+    assert types["raising"] == "RuntimeError: no luck today"
+    assert types["absent"].startswith("AttributeError: ")
+    assert types["homeless"].startswith("ModuleNotFoundError: ")
+
+
+def test_type_is_loaded_when_it_is_needed(plugins):
+    """Making a registry imports no plugin; asking for a type imports that one."""
+    registry = Registry()
+    before = "example_plugins" in sys.modules
+    registry.type("good")
+
+    assert before is False
+    assert "example_plugins" in sys.modules
+
+
+def test_type_is_loaded_once(plugins):
+    """Every use of a type meets the same object."""
+    registry = Registry()
+
+    assert registry.type("good") is registry.type("good")
+
+
+def test_broken_type_repeats_its_reason(plugins):
+    """The second use fails like the first."""
+    registry = Registry()
+
+    sentences = []
+    for _ in range(2):
+        with pytest.raises(ConfigurationError) as caught:
+            registry.type("raising")
+        sentences.append(str(caught.value))
+
+    assert sentences == ["importer type 'raising' is broken: RuntimeError: no luck today"] * 2
+
+
+def test_unknown_type_is_refused_with_the_names_there_are(plugins):
+    """Who mistypes a name sees the right one."""
+    with pytest.raises(ConfigurationError, match=r"no importer type 'htpt'; there are: .*\bhttp\b"):
+        Registry().type("htpt")
+
+
+# -- the pool
+
+
+def test_one_revision_of_one_config_has_one_importer(pool):
+    """What downloads share, they share in it."""
+    assert pool.importer(config()) is pool.importer(config())
+
+
+def test_two_configs_share_nothing(pool):
+    """Not even if they are the same in every value."""
+    assert pool.importer(config(1)) is not pool.importer(config(2))
+
+
+@ensureDeferred
+async def test_new_revision_replaces_the_old_one_and_closes_it(pool):
+    """A change of the config makes a new importer."""
+    old = pool.importer(config(revision=1))
+
+    new = pool.importer(config(revision=2))
+
+    assert new is not old
+    assert (old.closings, new.closings) == (1, 0)
+    assert pool.importer(config(revision=2)) is new
+
+
+def test_importer_that_cannot_be_built_is_broken(pool, logged_failures):
+    """The error names the importer and says why."""
+    with pytest.raises(ImporterBroken) as caught:
+        pool.importer(config(wrong=1))
+
+    assert caught.value.args == ("importer-1", "wrong: is not allowed")
+
+
+@pytest.mark.parametrize("type_", ["raising", "homeless", "unknown"])
+def test_importer_of_a_type_that_cannot_be_used_is_broken(pool, type_):
+    """A missing plugin harms its own importers."""
+    with pytest.raises(ImporterBroken):
+        pool.importer(config(1, type_=type_))
+
+    assert pool.importer(config(2)) is not None
+
+
+def test_new_revision_that_is_broken_leaves_the_old_one_alone(pool):
+    """A mistake does not close what still serves."""
+    old = pool.importer(config(revision=1))
+
+    with pytest.raises(ImporterBroken):
+        pool.importer(config(revision=2, wrong=1))
+
+    assert old.closings == 0
+    assert pool.importer(config(revision=1)) is old
+
+
+def test_health_names_each_broken_importer_once(pool):
+    """A thousand requests for one broken importer are one fact."""
+    for _ in range(3):
+        with pytest.raises(ImporterBroken):
+            pool.importer(config(wrong=1))
+
+    assert pool.broken() == ["importer-1: wrong: is not allowed"]
+
+
+def test_importer_unused_for_longest_is_closed_when_there_are_too_many(pool):
+    """Connections of forgotten importers do not pile up."""
+    first, second = pool.importer(config(1)), pool.importer(config(2))
+    pool.importer(config(1))
+
+    for number in range(3, MAX_IMPORTERS + 2):
+        pool.importer(config(number))
+
+    assert (first.closings, second.closings) == (0, 1)
+
+
+@ensureDeferred
+async def test_close_closes_every_importer(pool):
+    """At the end nothing idles."""
+    importers = [pool.importer(config(number)) for number in (1, 2)]
+
+    await pool.close()
+
+    assert [importer.closings for importer in importers] == [1, 1]
+
+
+def test_importer_that_fails_to_close_harms_no_request(pool, logged_failures):
+    """The failure is logged; the new revision serves."""
+    pool.importer(config(revision=1, type_="stubborn"))
+
+    new = pool.importer(config(revision=2, type_="stubborn"))
+
+    assert new is not None
+    assert len(logged_failures.flush(RuntimeError)) == 1

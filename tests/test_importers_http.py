@@ -1,0 +1,583 @@
+"""The importer type `http`: its config, its URLs, its credentials, what it asks and understands.
+
+The origin is a connection in memory: a test reads the bytes of the request and writes those of
+the response.
+"""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
+)
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.error import SchemeNotSupported
+
+from streamer.downloaders.http import origin_errors
+from streamer.errors import (
+    ConfigurationError,
+    ContentTruncated,
+    OriginBusy,
+    OriginError,
+    OriginLacksIt,
+    OriginNonsense,
+    OriginRefused,
+    OriginTimedOut,
+    OriginTLSFailed,
+    OriginUnreachable,
+)
+from streamer.importers import Surroundings
+from streamer.importers.http import HttpImporterType, join_url
+from streamer.model import DownloadConfig, RemoteArtifact
+
+SECRET = "s3cret-pa55"
+BASE = "http://192.0.2.1/repo"
+
+TYPE = HttpImporterType()
+
+
+def source(url="f"):
+    return RemoteArtifact(DownloadConfig(1, 1, "fedora", "http", {}), url)
+
+
+# -- the config
+
+
+def test_config_is_stored_with_its_version_and_its_defaults():
+    """What is stored does not change its meaning when a default does."""
+    stored = TYPE.normalise({"url": BASE})
+
+    assert stored == {
+        "version": 1,
+        "url": BASE,
+        "connect_timeout": 10.0,
+        "allow_weak_digests": False,
+    }
+
+
+def test_stored_config_is_its_own_normal_form():
+    """A config survives any number of updates, its secret included."""
+    config = {"url": BASE, "username": "me", "password": SECRET, "connect_timeout": 3}
+
+    once = TYPE.normalise(config)
+    twice = TYPE.normalise(once)
+
+    assert once == twice
+    assert once["password"] == SECRET
+
+
+def test_every_secret_of_the_config_is_named_as_one():
+    """Whatever is to be masked is in `secret_keys`."""
+    assert TYPE.secret_keys == {"password"}
+    assert TYPE.schemes == {"http", "https"}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param({}, "url: ", id="no-url"),
+        pytest.param({"url": "ftp://h/"}, "url: must be an absolute http", id="scheme"),
+        pytest.param({"url": "/repo"}, "url: must be an absolute http", id="relative"),
+        pytest.param({"url": "http:///x"}, "url: must be an absolute http", id="no-host"),
+        pytest.param({"url": "http://u:p@h/"}, "url: must not hold credentials", id="credentials"),
+        pytest.param({"url": "http://u@h/"}, "url: must not hold credentials", id="user"),
+        pytest.param({"url": "http://h/?a=b"}, "url: must not have a query", id="query"),
+        pytest.param({"url": "http://h/#f"}, "url: must not have a query", id="fragment"),
+        pytest.param({"url": "http://h:0/"}, "url: must not name port 0", id="port-0"),
+        pytest.param({"url": "http://h:99999/"}, "url: ", id="port-too-high"),
+        pytest.param({"url": "http://[::1/"}, "url: ", id="bracket-left-open"),
+        pytest.param({"url": "http://h/a b"}, "url: must be visible ASCII", id="space"),
+        pytest.param({"url": "http://h/a\r\nX: y"}, "url: must be visible ASCII", id="crlf"),
+        pytest.param({"url": "http://h/ä"}, "url: must be visible ASCII", id="not-ascii"),
+        pytest.param({"url": BASE, "pasword": SECRET}, "pasword: is not a setting", id="misspelt"),
+        pytest.param({"url": BASE, "password": SECRET}, "password: needs a username", id="no-user"),
+        pytest.param({"url": BASE, "username": 5}, "username: ", id="not-text"),
+        pytest.param({"url": BASE, "connect_timeout": 0}, "connect_timeout: ", id="no-time"),
+        pytest.param({"url": BASE, "connect_timeout": 301}, "connect_timeout: ", id="long-time"),
+        pytest.param({"url": BASE, "ca_cert": "x"}, "ca_cert: it holds no PEM", id="no-pem"),
+        pytest.param(
+            {
+                "url": BASE,
+                "ca_cert": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+            },
+            "ca_cert: it holds a certificate that cannot be read",
+            id="broken-pem",
+        ),
+        pytest.param({"url": BASE, "version": 2}, "version: ", id="newer-version"),
+    ],
+)
+def test_wrong_config_is_refused_by_key_without_a_value(config, message):
+    """The sentence says which key and what is allowed, and repeats nothing that may be secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        TYPE.normalise(config)
+
+    assert str(caught.value).startswith(message)
+    assert SECRET not in str(caught.value)
+    assert "u:p@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["url", "username", "password", "ca_cert", "connect_timeout"])
+def test_secret_in_the_wrong_place_is_not_repeated(key):
+    """A secret that was pasted into another setting does not come back either."""
+    with pytest.raises(ConfigurationError) as caught:
+        TYPE.normalise({"url": BASE, "username": "me", key: [SECRET]})
+
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_stored_config_that_is_not_accepted_is_refused_when_built():
+    """A config of another version cannot be served."""
+    with pytest.raises(ConfigurationError):
+        TYPE.build({"url": BASE, "newer": 1}, Surroundings(MemoryReactorClock(), "me"))
+
+
+def test_importer_does_not_show_its_secret():
+    """Neither the importer nor what it builds has the secret in its `repr`."""
+    importer = build(username="me", password=SECRET)
+
+    assert SECRET not in repr(importer)
+    assert SECRET not in repr(importer.downloader(source()))
+
+
+# -- URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("f", "http://h/repo/f", id="name"),
+        pytest.param("a/b", "http://h/repo/a/b", id="folder"),
+        pytest.param("/f", "http://h/f", id="absolute-path"),
+        pytest.param("http://other/f", "http://other/f", id="absolute"),
+        pytest.param("HTTPS://other/f", "HTTPS://other/f", id="scheme-in-capitals"),
+        pytest.param("libc-1:2.3.deb", "http://h/repo/libc-1:2.3.deb", id="colon"),
+        pytest.param("a%2Fb?c=%2f&d", "http://h/repo/a%2Fb?c=%2f&d", id="escapes-and-query"),
+        pytest.param("a/../b", "http://h/repo/a/../b", id="dot-segments"),
+        pytest.param("?x=1", "http://h/repo/?x=1", id="query-alone"),
+        pytest.param("x?u=http://other/", "http://h/repo/x?u=http://other/", id="url-in-a-query"),
+        pytest.param("@other/f", "http://h/repo/@other/f", id="no-user"),
+    ],
+)
+@pytest.mark.parametrize("base", ["http://h/repo", "http://h/repo/"])
+def test_url_is_joined_byte_for_byte(base, url, expected):
+    """A base is a folder with and without its slash, and nothing is requoted."""
+    assert expected == join_url(base, url)
+
+
+# -- an origin in memory
+
+
+class Origin:
+    """The origin's side of the one connection that an importer opens."""
+
+    def __init__(self, reactor):
+        (_, _, factory, _, _) = reactor.tcpClients[-1]
+        self.protocol = factory.buildProtocol(None)
+        self.transport = StringTransport(lenient=True)
+        self.protocol.makeConnection(self.transport)
+
+    @property
+    def request(self):
+        """The request line, and all fields as written."""
+        head = self.transport.value().partition(b"\r\n\r\n")[0].decode()
+        line, *fields = head.split("\r\n")
+        return line, [tuple(field.split(": ", 1)) for field in fields]
+
+    def send(self, *lines, content=b""):
+        head = "".join(f"{line}\r\n" for line in [*lines, ""])
+        self.protocol.dataReceived(head.encode("latin-1") + content)
+
+    def close(self, reason=None):
+        self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class Sink:
+    """Takes content and its end."""
+
+    def __init__(self):
+        self.content = b""
+        self.endings = []
+
+    def content_received(self, chunk):
+        self.content += chunk
+
+    def content_ended(self, error):
+        self.endings.append(error)
+
+
+class Opening:
+    """One download from an importer, on its way."""
+
+    def __init__(self, url="f", **config):
+        self.reactor = MemoryReactorClock()
+        importer = build(self.reactor, **config)
+        self.results = []
+        self.running = Deferred.fromCoroutine(importer.downloader(source(url)).open())
+        self.running.addBoth(self.results.append)
+        self.sink = Sink()
+
+    def connect(self):
+        self.origin = Origin(self.reactor)
+        return self.origin
+
+    @property
+    def error(self):
+        (result,) = self.results
+        return result.value if isinstance(result, Failure) else None
+
+    @property
+    def download(self):
+        (result,) = self.results
+        assert not isinstance(result, Failure), result.getTraceback()
+        return result
+
+
+def build(reactor=None, **config):
+    stored = TYPE.normalise({"url": BASE} | config)
+    return TYPE.build(stored, Surroundings(reactor or MemoryReactorClock(), "me"))
+
+
+@pytest.fixture
+def opening():
+    opening = Opening()
+    opening.connect()
+    return opening
+
+
+def fields_sent(opening, name):
+    return [value for key, value in opening.connect().request[1] if key.lower() == name]
+
+
+# -- what is asked
+
+
+def test_origin_is_asked_for_the_url_as_it_stands():
+    """RFC 9112 3.2.1: the target goes out byte for byte."""
+    opening = Opening("a%2Fb/~c+d[1]|e?x=%2f&&y")
+
+    line, _ = opening.connect().request
+
+    assert line == "GET /repo/a%2Fb/~c+d[1]|e?x=%2f&&y HTTP/1.1"
+
+
+def test_origin_is_asked_for_identity_and_nothing_else():
+    """RFC 9110 12.5.3: one field, one coding."""
+    assert fields_sent(Opening(), "accept-encoding") == ["identity"]
+
+
+def test_origin_is_told_who_asks():
+    """RFC 9110 7.6.3 and 10.1.5, RFC 8586 2."""
+    opening = Opening()
+    fields = {name.lower(): value for name, value in opening.connect().request[1]}
+
+    assert fields["via"] == "1.1 me"
+    assert fields["cdn-loop"] == "me"
+    assert fields["user-agent"].startswith("pulp-streamer/")
+
+
+def test_credentials_go_to_the_importers_origin():
+    """RFC 7617 2: user and password in UTF-8."""
+    opening = Opening(username="mé", password=SECRET)
+
+    (value,) = fields_sent(opening, "authorization")
+
+    assert base64.b64decode(value.removeprefix("Basic ")).decode() == f"mé:{SECRET}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://192.0.2.2/f", id="other-host"),
+        pytest.param("http://192.0.2.1:8080/f", id="other-port"),
+        pytest.param("http://192.0.2.10/f", id="host-with-the-same-beginning"),
+    ],
+)
+def test_credentials_go_nowhere_else(url):
+    """RFC 9110 4.3.1: another origin is another authority."""
+    assert fields_sent(Opening(url, username="me", password=SECRET), "authorization") == []
+
+
+def test_credentials_go_to_the_same_origin_in_other_words():
+    """RFC 9110 4.2.3: the default port and the case of the scheme change nothing."""
+    opening = Opening("HTTP://192.0.2.1:80/f", username="me", password=SECRET)
+
+    assert len(fields_sent(opening, "authorization")) == 1
+
+
+def test_without_a_user_no_credentials_are_sent():
+    """Nothing is made up."""
+    assert fields_sent(Opening(), "authorization") == []
+
+
+# -- what is answered
+
+
+def test_download_is_open_when_the_fields_are_here(opening):
+    """Length and fields are known before any content."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 5", "X-A: 1", "x-a: 2")
+
+    assert opening.download.response.length == 5
+    assert [value for name, value in opening.download.response.fields if name.lower() == "x-a"] == [
+        "1",
+        "2",
+    ]
+
+
+def test_content_is_delivered_as_it_comes(opening):
+    """Chunks pass as they are, and the end is told once."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 5")
+    opening.download.deliver(opening.sink)
+
+    opening.origin.protocol.dataReceived(b"hel")
+    early = opening.sink.content
+    opening.origin.protocol.dataReceived(b"lo")
+
+    assert early == b"hel"
+    assert opening.sink.content == b"hello"
+    assert opening.sink.endings == [None]
+
+
+def test_content_labelled_as_gzip_is_not_decoded(opening):
+    """An eager origin labels `.gz` files; their bytes are what the catalog promises."""
+    opening.origin.send(
+        "HTTP/1.1 200 OK", "Content-Length: 3", "Content-Encoding: gzip", content=b"\x1f\x8b\x08"
+    )
+    opening.download.deliver(opening.sink)
+
+    assert opening.sink.content == b"\x1f\x8b\x08"
+    assert opening.download.response.length == 3
+
+
+def test_content_without_a_length_has_none(opening):
+    """RFC 9112 7.1: chunked content ends by itself."""
+    opening.origin.send(
+        "HTTP/1.1 200 OK", "Transfer-Encoding: chunked", content=b"2\r\nhi\r\n0\r\n\r\n"
+    )
+    opening.download.deliver(opening.sink)
+
+    assert opening.download.response.length is None
+    assert opening.sink.content == b"hi"
+    assert opening.sink.endings == [None]
+
+
+def test_content_that_ends_with_the_connection_is_over(opening):
+    """RFC 9112 6.3: the origin claims no length; the verifier knows."""
+    opening.origin.send("HTTP/1.1 200 OK", content=b"hi")
+    opening.download.deliver(opening.sink)
+
+    opening.origin.close()
+
+    assert opening.sink.endings == [None]
+
+
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [
+        pytest.param("Content-Length: 5", b"hi", id="rfc9112-6.3-length"),
+        pytest.param("Transfer-Encoding: chunked", b"5\r\nhi", id="rfc9112-7.1-chunked"),
+    ],
+)
+@pytest.mark.parametrize("reason", [ConnectionDone(), ConnectionLost()], ids=["fin", "reset"])
+def test_content_that_breaks_off_is_truncated(opening, framing, content, reason):
+    """RFC 9112 8: less came than was announced."""
+    opening.origin.send("HTTP/1.1 200 OK", framing, content=content)
+    opening.download.deliver(opening.sink)
+
+    opening.origin.close(reason)
+
+    (error,) = opening.sink.endings
+    assert isinstance(error, ContentTruncated)
+    assert error.args == (2,)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(404, OriginLacksIt, id="rfc9110-15.5.5"),
+        pytest.param(410, OriginLacksIt, id="rfc9110-15.5.11"),
+        pytest.param(429, OriginBusy, id="rfc6585-4"),
+        pytest.param(401, OriginRefused, id="rfc9110-15.5.2"),
+        pytest.param(403, OriginRefused, id="rfc9110-15.5.4"),
+        pytest.param(500, OriginRefused, id="rfc9110-15.6.1"),
+        pytest.param(503, OriginRefused, id="rfc9110-15.6.4"),
+        pytest.param(302, OriginRefused, id="rfc9110-15.4.3-redirects-are-not-followed"),
+        pytest.param(206, OriginRefused, id="rfc9110-15.3.7-nobody-asked-for-a-part"),
+        pytest.param(204, OriginRefused, id="rfc9110-15.3.5"),
+        pytest.param(304, OriginRefused, id="rfc9110-15.4.5"),
+    ],
+)
+def test_other_status_than_200_is_an_error(opening, status, error):
+    """Only 200 opens a download."""
+    opening.origin.send(f"HTTP/1.1 {status} Whatever", "Content-Length: 0", "Location: http://x/")
+
+    assert type(opening.error) is error
+    assert opening.error.args == (status,)
+
+
+def test_short_refusal_is_read_so_that_its_connection_is_kept(opening):
+    """An error page costs less than a new connection."""
+    opening.origin.send("HTTP/1.1 404 Not Found", "Content-Length: 4", content=b"gone")
+
+    assert opening.origin.transport.producerState == "producing"
+    assert not opening.origin.transport.disconnecting
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 10000000", "Transfer-Encoding: chunked"])
+def test_long_refusal_is_not_read(opening, framing):
+    """An origin that answers 404 with a film is cut off."""
+    opening.origin.send("HTTP/1.1 404 Not Found", framing)
+
+    assert opening.origin.transport.producerState == "stopped"
+
+
+# -- pausing and stopping
+
+
+def test_pause_and_resumption_reach_the_connection(opening):
+    """The socket of a paused download is not read."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 5")
+    opening.download.deliver(opening.sink)
+
+    states = []
+    for step in (opening.download.pause, opening.download.pause, opening.download.resume):
+        step()
+        states.append(opening.origin.transport.producerState)
+
+    assert states == ["paused", "paused", "producing"]
+
+
+def test_pause_before_the_delivery_holds(opening):
+    """Delivering resumes a connection; who paused before is still obeyed."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 5")
+
+    opening.download.pause()
+    opening.download.deliver(opening.sink)
+
+    assert opening.origin.transport.producerState == "paused"
+
+
+@pytest.mark.parametrize("is_delivering", [True, False], ids=["delivering", "not-delivering"])
+def test_stop_gives_the_connection_up_and_calls_nothing_more(opening, is_delivering):
+    """After `stop` the sink hears nothing, not even the end; twice is once."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 5")
+    if is_delivering:
+        opening.download.deliver(opening.sink)
+
+    opening.download.stop()
+    opening.download.stop()
+    opening.origin.close()
+
+    assert opening.origin.transport.producerState == "stopped"
+    assert opening.sink.content == b""
+    assert opening.sink.endings == []
+
+
+def test_stop_after_the_end_is_harmless(opening):
+    """Whoever holds a download stops it in the end, on every path."""
+    opening.origin.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"hi")
+    opening.download.deliver(opening.sink)
+
+    opening.download.stop()
+
+    assert opening.sink.endings == [None]
+    assert opening.origin.transport.producerState == "producing"
+
+
+# -- cancelling, and what the way to the origin does wrong
+
+
+def test_cancelling_while_connecting_is_a_cancellation():
+    """A client that leaves early is no defect."""
+    opening = Opening()
+
+    opening.running.cancel()
+
+    assert isinstance(opening.error, CancelledError)
+    assert opening.reactor.getDelayedCalls() == []
+
+
+def test_cancelling_while_waiting_for_the_fields_drops_the_connection(opening):
+    """The origin need not go on with what nobody wants."""
+    opening.running.cancel()
+
+    assert isinstance(opening.error, CancelledError)
+    assert opening.origin.transport.disconnected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="another-protocol"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", id="rfc9112-5-no-colon"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            id="rfc9112-6.3-two-lengths",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", id="rfc9112-6.1-coding"
+        ),
+    ],
+)
+def test_answer_that_is_not_usable_is_nonsense(opening, answer):
+    """Whatever the parser makes of it, it is the origin's fault."""
+    opening.origin.protocol.dataReceived(answer)
+
+    assert isinstance(opening.error, OriginNonsense)
+
+
+def test_connection_that_closes_before_the_fields_is_nonsense(opening):
+    """An origin that hangs up has not answered."""
+    opening.origin.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nX: ")
+
+    opening.origin.close()
+
+    assert isinstance(opening.error, OriginNonsense)
+
+
+LEAK = f"http://me:{SECRET}@h/f?token={SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        pytest.param(ConnectError(LEAK), OriginUnreachable, id="refused"),
+        pytest.param(NoRouteError(LEAK), OriginUnreachable, id="no-route"),
+        pytest.param(DNSLookupError(LEAK), OriginUnreachable, id="unknown-name"),
+        pytest.param(TCPTimedOutError(LEAK), OriginTimedOut, id="connect-timed-out"),
+        pytest.param(SSL.Error([("ssl", LEAK, "failed")]), OriginTLSFailed, id="tls"),
+        pytest.param(ConnectionLost(LEAK), OriginNonsense, id="lost"),
+        pytest.param(ValueError(LEAK), OriginUnreachable, id="invalid-host"),
+        pytest.param(SchemeNotSupported(LEAK), OriginUnreachable, id="scheme"),
+        pytest.param(
+            ResponseNeverReceived([Failure(SSL.Error([("ssl", LEAK, "failed")]))]),
+            OriginTLSFailed,
+            id="tls-within",
+        ),
+        pytest.param(
+            ResponseNeverReceived([Failure(ResponseNeverReceived([Failure(ConnectionDone())]))]),
+            OriginNonsense,
+            id="nested",
+        ),
+        pytest.param(ResponseNeverReceived([]), OriginNonsense, id="no-reason"),
+    ],
+)
+def test_failure_is_mapped_without_its_words(raised, expected):
+    """Foreign messages may repeat a URL; ours do not."""
+    with pytest.raises(OriginError) as caught, origin_errors():
+        raise raised
+
+    assert type(caught.value) is expected
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is raised
