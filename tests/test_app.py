@@ -603,6 +603,7 @@ def test_head_of_an_error_has_no_content(service):
 
     assert answer.status == 404
     assert answer.content == b""
+    assert service.transfer.bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,19 @@ def test_pipelined_requests_are_answered_in_order(door):
     assert [answer.content for answer in answers] == [b"/a", b"/b", b"/c"]
 
 
-def test_request_behind_a_slow_one_waits_for_its_turn(door):
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param([GET + b"GET /b HTTP/1.1\r\n"], id="in-one-read"),
+        pytest.param([GET, b"GET /b HTTP/1.1\r\n"], id="later"),
+    ],
+)
+def test_request_behind_a_slow_one_waits_for_its_turn(door, rest):
     """The time limit for heads does not run while an exchange does."""
     door.resource.answers_at_once = False
     wire = door.connect()
-    wire.send(GET + b"GET /b HTTP/1.1\r\n")
+    for data in rest:
+        wire.send(data)
 
     door.clock.advance(10 * HEAD_SECONDS)
     before = door.paths()

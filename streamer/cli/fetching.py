@@ -147,7 +147,10 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     outcome: list[T | Failure] = []
 
     def main(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append)
+        running = Deferred.fromCoroutine(work(reactor))
+        # Ctrl-C ends the reactor, which would look like an origin that broke off.
+        reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
+        return running.addBoth(outcome.append)
 
     with suppress(SystemExit):  # `react` ends like a program, and there is more to do
         react(main)
@@ -156,7 +159,7 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     result = outcome[0]
     if isinstance(result, Failure):
         if result.check(CancelledError):
-            raise KeyboardInterrupt  # a signal that ends the reactor cancels what it runs
+            raise KeyboardInterrupt
         result.raiseException()
     return result
 

@@ -7,6 +7,7 @@ thread beside them.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
@@ -118,7 +119,7 @@ def publish(command, mirror):
 
 
 class Origin(http.server.BaseHTTPRequestHandler):
-    """Answers with what the server has by path."""
+    """Answers with what the server has by path; before the last byte of some it waits."""
 
     protocol_version = "HTTP/1.1"
 
@@ -127,7 +128,12 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
-        self.wfile.write(content or b"")
+        self.wfile.write((content or b"")[:-1])
+        if self.path in self.server.stalling:
+            self.server.reached.set()
+            self.server.released.wait(60)
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write((content or b"")[-1:])
 
     def log_message(self, *arguments):
         """Say nothing."""
@@ -135,13 +141,15 @@ class Origin(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def origin():
-    """An HTTP server; `content` maps paths to what it serves."""
+    """An HTTP server; `content` maps paths to what it serves, `stalling` names those that wait."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
+    server.stalling, server.reached, server.released = set(), threading.Event(), threading.Event()
     server.content = {"/big.bin": CONTENT, "/small.txt": SMALL}
     server.url = f"http://127.0.0.1:{server.server_port}/"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield server
+    server.released.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -732,6 +740,24 @@ def test_fetch_of_wrong_content_never_completes_standard_output(command, publish
 
     assert 1 == done.code
     assert len(done.out) < len(CONTENT)
+
+
+def test_fetch_that_is_interrupted_leaves_no_file(command, published, tmp_path, environ):
+    """Ctrl-C is not the origin's fault."""
+    published.stalling.add("/big.bin")
+    arguments = ["fetch", "a/b/big.bin", "--output", "got.bin"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamer.cli", *arguments],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environ,
+    ) as running:
+        assert published.reached.wait(60)
+        running.send_signal(signal.SIGINT)
+        message = running.stderr.read()
+
+    assert (130, b"pulp-streamer: interrupted") == (running.returncode, message.strip())
+    assert [] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
 
 
 def test_fetch_into_a_device_writes_to_it_and_does_not_replace_it(command, published, tmp_path):
