@@ -55,6 +55,7 @@ class ContentResource(Resource):
         self._pseudonym = pseudonym
         self._in_flight: dict[Response, Deferred[None]] = {}
         self._draining: Deferred[None] | None = None
+        self._gave_up = False
 
     def render(self, request: Request) -> int:
         """Start the exchange; Twisted's part is over, the request is the exchange's own now."""
@@ -100,6 +101,7 @@ class ContentResource(Resource):
 
     def abort_all(self) -> None:
         """Break off what is still running."""
+        self._gave_up = True
         for response, running in list(self._in_flight.items()):
             response.abort()
             running.cancel()
@@ -145,7 +147,7 @@ class ContentResource(Resource):
         except CancelledError:
             # Harmless where the client is gone; else nobody would ever answer it.
             response.abort()
-            return ("aborted", "the service stops") if self.is_draining else ("client_gone", None)
+            return ("aborted", "the service stops") if self._gave_up else ("client_gone", None)
         except StreamerError as error:
             return self._conclude(error, request, response)
         except Exception as defect:

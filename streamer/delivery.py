@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from streamer import fields
 from streamer.distrust import Distrust
 from streamer.errors import (
+    ImporterBroken,
     NoOriginServed,
     OriginError,
     OriginTimedOut,
@@ -26,7 +28,7 @@ from streamer.errors import (
 )
 from streamer.interfaces import Catalog, Download, Importers
 from streamer.metrics import Metrics
-from streamer.model import Artifact, Fields, PublishedArtifact
+from streamer.model import Artifact, Fields, PublishedArtifact, RemoteArtifact
 from streamer.pipe import Fetch, Phase, Response, ResponseReader, pipe
 from streamer.plan import candidates
 from streamer.ranges import resumes
@@ -86,10 +88,12 @@ class Delivery:
     ) -> None:
         """Send the artifact, its head made of `head` and what its origin adds.
 
-        Raises `NoOriginServed` with nothing sent, or the error that broke the content off.
+        Raises `NoOriginServed`, or `ImporterBroken` where no origin could even be asked, with
+        nothing sent; else the error that broke the content off.
         """
         deadline = self._clock.seconds() + self._settings.first_byte_seconds
         failures: list[tuple[str, OriginError]] = []
+        broken: ImporterBroken | None = None
         for candidate in self._plan(published):
             if failures and self._clock.seconds() >= deadline:
                 break
@@ -105,17 +109,24 @@ class Delivery:
                 if response.phase is not Phase.BEFORE_HEAD:
                     self._distrust.note(published.artifact)
                     raise
+            except ImporterBroken as error:
+                broken = error
             else:
                 return
+        if broken is not None and not failures:
+            raise broken
         raise NoOriginServed(tuple(failures))
 
     def _plan(self, published: PublishedArtifact) -> Iterator[Candidate]:
-        """The candidates in order, each importer looked up only when its turn comes."""
+        """The candidates in order; an importer is looked up only when its turn comes."""
         if published.held:
             yield Candidate(HELD, "catalog", lambda: self._catalog.open_held(published))
         for source in candidates(published):
-            downloader = self._importers.importer(source.importer).downloader(source)
-            yield Candidate(source.importer.name, "origin", downloader.open)
+            yield Candidate(source.importer.name, "origin", partial(self._open, source))
+
+    def _open(self, source: RemoteArtifact) -> Awaitable[Download]:
+        """Rebuild the source's downloader, and open it; raises `ImporterBroken` at once."""
+        return self._importers.importer(source.importer).downloader(source).open()
 
     async def _attempt(
         self,

@@ -3,7 +3,7 @@
 The branch says who is to blame, the class attributes what follows from it:
 
 - `status` is what a client is told if this error alone decides;
-- `outcome` and `try_next` say what an attempt that failed so means to the plan;
+- `outcome` says what an attempt that failed so means to the plan;
 - `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries: the one that says what is
   the matter, else `http_protocol_error`, which section 2.3.28 keeps for what has no other type.
 
@@ -101,7 +101,6 @@ class OriginError(StreamerError):
 
     status = 502
     outcome: ClassVar[Outcome] = Outcome.BAD
-    try_next: ClassVar[bool] = True
     proxy_error: ClassVar[str] = "http_protocol_error"
     sentence = "the origin failed"
 
@@ -116,7 +115,7 @@ class OriginUnreachable(OriginError):
 class OriginTLSFailed(OriginError):
     """The origin's certificate or TLS handshake is not acceptable."""
 
-    proxy_error = "tls_certificate_error"
+    proxy_error = "tls_protocol_error"
     sentence = "the origin's TLS is not acceptable: {0}"
 
 
@@ -138,27 +137,34 @@ class OriginSilent(OriginError):
     sentence = "the origin sent nothing for {0:g} s"
 
 
-class OriginLacksIt(OriginError):
+class OriginAnsweredOtherwise(OriginError):
+    """The origin answered with another status than 200. Never raised itself."""
+
+    sentence = "the origin answered {0}"
+
+    @property
+    def received_status(self) -> int:
+        """The status that the origin sent."""
+        return int(self.args[0])
+
+
+class OriginLacksIt(OriginAnsweredOtherwise):
     """The origin says 404 or 410: what the catalog promises is not there."""
 
     status = 404
     outcome = Outcome.MISSING
-    sentence = "the origin answered {0}"
 
 
-class OriginBusy(OriginError):
+class OriginBusy(OriginAnsweredOtherwise):
     """The origin says 429: it wants fewer requests, later."""
 
     status = 503
     outcome = Outcome.BUSY
     proxy_error = "destination_unavailable"
-    sentence = "the origin answered {0}"
 
 
-class OriginRefused(OriginError):
-    """Any other status than 200. A 401 or 403 is ours to solve and never passed on."""
-
-    sentence = "the origin answered {0}"
+class OriginRefused(OriginAnsweredOtherwise):
+    """Any other status. A 401 or 403 is ours to solve and never passed on."""
 
 
 class OriginNonsense(OriginError):

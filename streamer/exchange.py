@@ -93,11 +93,14 @@ class Exchange:
         try:
             return await self._catalog.resolve(f"{path}index.html" if is_folder else path)
         except PathNotPublished:
-            if not self._listings:
+            if is_folder and not self._listings:
                 raise
         if is_folder:
             return await self._catalog.list_folder(path, after, PAGE_NAMES)
-        return await self._catalog.list_folder(f"{path}/", "", 1)
+        if self._listings:
+            return await self._catalog.list_folder(f"{path}/", "", 1)
+        await self._catalog.resolve(f"{path}/index.html")
+        return Folder(f"{path}/", (), more=False)
 
     def _send_folder(self, folder: Folder, asked: Asked, response: Response, notes: Notes) -> None:
         notes.source = "catalog"

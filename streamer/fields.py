@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from streamer import __version__
-from streamer.errors import OriginError
+from streamer.errors import OriginAnsweredOtherwise, OriginError
 from streamer.kinds import cache_control
 from streamer.model import Artifact, Digest, Fields, PublishedArtifact
 from streamer.preconditions import write_date
@@ -41,6 +41,7 @@ _NEVER_FORWARDED_PREFIXES = (
     "x-sendfile",
     "x-lighttpd-",
     "x-litespeed-",
+    "x-reproxy-",
     "x-rewrite-",
     "x-original-",
     "x-http-method",
@@ -178,12 +179,15 @@ def cache_status(*, hit: bool, detail: str | None = None) -> Fields:
 
 def proxy_status(failures: Sequence[tuple[str, OriginError]]) -> Fields:
     """RFC 9209: one member for each failed attempt, naming the importer and never an address."""
-    members = [
-        f"{NAME}; error={failure.proxy_error}; next-hop={_string(importer)}; "
-        f"details={_string(str(failure))}"
-        for importer, failure in failures
-    ]
+    members = [_proxy_status_member(importer, failure) for importer, failure in failures]
     return (("Proxy-Status", ", ".join(members)),) if members else ()
+
+
+def _proxy_status_member(importer: str, failure: OriginError) -> str:
+    parameters = [f"error={failure.proxy_error}", f"next-hop={_string(importer)}"]
+    if isinstance(failure, OriginAnsweredOtherwise):
+        parameters.append(f"received-status={failure.received_status}")
+    return "; ".join([NAME, *parameters, f"details={_string(str(failure))}"])
 
 
 def _string(text: str) -> str:

@@ -11,7 +11,6 @@ response off visibly nor hold a sender back.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
 from http import HTTPStatus
@@ -40,15 +39,9 @@ def peer_name(address: IAddress) -> str:
 
 
 class DoorRequest(Request):
-    """A request without content: nothing is spooled, whatever the client announces."""
+    """A request without content (the channel refuses any) and without default fields."""
 
     defaultContentType = None
-
-    def gotLength(self, length: int | None) -> None:
-        self.content = io.BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Drop it: the channel has refused this request already."""
 
 
 class DoorChannel(HTTPChannel):

@@ -1,6 +1,6 @@
 """The ports: what the core asks of a catalog, an importer and a download.
 
-An implementation anywhere honours the sentences below; `streamer.testing` has checks for them.
+An implementation anywhere honours the sentences below; `streamer.testing` has some in memory.
 Whatever awaits here may be cancelled at any point and leaves nothing behind: no connection, no
 timer, no open file.
 """

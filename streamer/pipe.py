@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Protocol, cast
 
 from twisted.internet.defer import Deferred
@@ -85,7 +86,7 @@ class Response:
         if self.phase is not Phase.BEFORE_HEAD:
             return
         request = self._request
-        request.setResponseCode(status)
+        request.setResponseCode(status, HTTPStatus(status).phrase.encode())
         request.responseHeaders.removeHeader(b"server")
         for name, value in fields:
             request.responseHeaders.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))

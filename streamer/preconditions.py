@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 # RFC 9110 section 8.8.3: entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE. A comma may be an etagc, so
-# a list of tags is searched, not split.
-_ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+# a list of tags is searched, not split; weak comparison looks at the quoted part alone.
+_OPAQUE_TAG = re.compile(r'("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 def is_not_modified(
@@ -34,7 +34,7 @@ def is_not_modified(
 
 
 def _matches(value: str, etag: str) -> bool:
-    return value.strip() == "*" or etag in _ENTITY_TAG.findall(value)
+    return value.strip() == "*" or etag in _OPAQUE_TAG.findall(value)
 
 
 def read_date(value: str | None) -> float | None:

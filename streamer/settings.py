@@ -34,7 +34,7 @@ _SIZE_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986 pchar
 
-_TIME = "a time such as 500ms, 12s, 5m or 1h, or a number of seconds, greater than zero"
+TIME_TEXT = "a time such as 500ms, 12s, 5m or 1h, or a number of seconds, greater than zero"
 _ENDPOINT = "a Twisted endpoint such as tcp:8751:interface=127.0.0.1"
 
 
@@ -84,7 +84,8 @@ def _size(value: object) -> int:
     return int(amount)
 
 
-def _seconds(value: object) -> float:
+def read_seconds(value: object) -> float:
+    """Read a time as settings write it; raises `ValueError` without a message."""
     amount = _amount(value, _TIME_UNITS)
     if not (math.isfinite(amount) and amount > 0):
         raise ValueError
@@ -124,7 +125,7 @@ def _endpoints(value: object) -> tuple[str, ...]:
 
 
 Size = Annotated[int, BeforeValidator(_size)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(read_seconds)]
 Count = Annotated[int, BeforeValidator(_count)]
 Endpoint = Annotated[str, BeforeValidator(_endpoint)]
 Endpoints = Annotated[tuple[str, ...], BeforeValidator(_endpoints)]
@@ -145,7 +146,7 @@ class CatalogSettings(_Section):
         default=CatalogUrl("sqlite:///var/catalog.db"),
         description="sqlite:///PATH or postgresql://USER@HOST/DATABASE",
     )
-    grace_seconds: Seconds = Field(default=3600.0, alias="grace", description=_TIME)
+    grace_seconds: Seconds = Field(default=3600.0, alias="grace", description=TIME_TEXT)
     keep: Count = Field(default=3, ge=1, description="a whole number from 1")
 
 
@@ -162,8 +163,8 @@ class ContentSettings(_Section):
     )
     listings: bool = Field(default=True, description="true or false")
     max_connections: Count = Field(default=4096, ge=1, description="a whole number from 1")
-    head_timeout_seconds: Seconds = Field(default=15.0, alias="head_timeout", description=_TIME)
-    keep_alive_seconds: Seconds = Field(default=60.0, alias="keep_alive", description=_TIME)
+    head_timeout_seconds: Seconds = Field(default=15.0, alias="head_timeout", description=TIME_TEXT)
+    keep_alive_seconds: Seconds = Field(default=60.0, alias="keep_alive", description=TIME_TEXT)
 
 
 class AdminSettings(_Section):
@@ -183,11 +184,11 @@ class DeliverySettings(_Section):
         le=16 * 1024**2,
         description="a size such as 64KiB, or a number of bytes, from 1 to 16MiB",
     )
-    first_byte_seconds: Seconds = Field(default=12.0, alias="first_byte", description=_TIME)
-    idle_seconds: Seconds = Field(default=30.0, alias="idle", description=_TIME)
-    client_stall_seconds: Seconds = Field(default=60.0, alias="client_stall", description=_TIME)
-    drain_seconds: Seconds = Field(default=60.0, alias="drain", description=_TIME)
-    distrust_seconds: Seconds = Field(default=600.0, alias="distrust", description=_TIME)
+    first_byte_seconds: Seconds = Field(default=12.0, alias="first_byte", description=TIME_TEXT)
+    idle_seconds: Seconds = Field(default=30.0, alias="idle", description=TIME_TEXT)
+    client_stall_seconds: Seconds = Field(default=60.0, alias="client_stall", description=TIME_TEXT)
+    drain_seconds: Seconds = Field(default=60.0, alias="drain", description=TIME_TEXT)
+    distrust_seconds: Seconds = Field(default=600.0, alias="distrust", description=TIME_TEXT)
 
 
 class LogSettings(_Section):

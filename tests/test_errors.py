@@ -35,6 +35,7 @@ EXAMPLES = {
     "OriginUnreachable": ("its name is not known",),
     "OriginTLSFailed": ("verification failed",),
     "OriginSilent": (30.0,),
+    "OriginAnsweredOtherwise": (500,),
     "OriginLacksIt": (410,),
     "OriginBusy": (429,),
     "OriginRefused": (403,),

@@ -8,6 +8,14 @@ import click
 
 from streamer.catalog import upgrade_catalog
 from streamer.cli.frame import FAILED, Invocation, common_options
+from streamer.settings import TIME_TEXT, read_seconds
+
+
+def _read_age(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    try:
+        return read_seconds(text)
+    except ValueError:
+        raise click.BadParameter(f"must be {TIME_TEXT}") from None
 
 
 @click.group()
@@ -48,10 +56,10 @@ def check(context: click.Context) -> None:
 @click.option(
     "--unfinished-age",
     "unfinished_age_seconds",
-    type=click.FloatRange(min=0),
-    default=3600.0,
+    callback=_read_age,
+    default="1h",
     show_default=True,
-    metavar="SECONDS",
+    metavar="TIME",
     help="A publish that added nothing for so long is taken for broken.",
 )
 @common_options

@@ -22,7 +22,7 @@ from twisted.internet.error import (
     TCPTimedOutError,
 )
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -52,7 +52,8 @@ from streamer.interfaces import Sink
 from streamer.model import Fields, OriginResponse
 
 DISCARD_BYTES = 64 * 1024
-"""How much of a refusal is read to keep its connection: an error page, not a file."""
+DISCARD_SECONDS = 2
+"""How much of a refusal is read to keep its connection, and how long: an error page, not a file."""
 
 _REFUSALS: Mapping[int, type[OriginError]] = {
     404: OriginLacksIt,
@@ -68,8 +69,9 @@ _WRAPPERS = (ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed)
 class HttpDownloader:
     """One source of one artifact, over an importer's shared agent."""
 
-    def __init__(self, agent: IAgent, url: str, fields: Fields) -> None:
+    def __init__(self, agent: IAgent, url: str, fields: Fields, clock: IReactorTime) -> None:
         self._agent = agent
+        self._clock = clock
         self._url = url
         self._fields = fields
 
@@ -82,7 +84,7 @@ class HttpDownloader:
             )
         download = HttpDownload(response)
         if response.code != 200:
-            download.discard()
+            download.discard(self._clock)
             raise _REFUSALS.get(response.code, OriginRefused)(response.code)
         return download
 
@@ -100,7 +102,7 @@ class HttpDownload(Protocol):
         self._delivering = False
         self._paused = False
         self._received_bytes = 0
-        self._discard_left = 0
+        self._giving_up: IDelayedCall | None = None
         self.response = OriginResponse(_length(response), _fields(response))
 
     def deliver(self, sink: Sink) -> None:
@@ -119,19 +121,18 @@ class HttpDownload(Protocol):
 
     def stop(self) -> None:
         self._sink = None
-        self._discard_left = 0
         if not self._delivering:
             self._start()
         if (producer := self._producer()) is not None:
             producer.stopProducing()
 
-    def discard(self) -> None:
-        """Read the content of a refusal if it is short, so that its connection can be kept."""
+    def discard(self, clock: IReactorTime) -> None:
+        """Read the content of a refusal if it is short and soon there: its connection is kept."""
         if self.response.length is None or self.response.length > DISCARD_BYTES:
             self.stop()
-        else:
-            self._discard_left = self.response.length
-            self._start()
+            return
+        self._giving_up = clock.callLater(DISCARD_SECONDS, self.stop)
+        self._start()
 
     def _start(self) -> None:
         self._delivering = True
@@ -152,6 +153,8 @@ class HttpDownload(Protocol):
             self._sink.content_received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._giving_up is not None and self._giving_up.active():
+            self._giving_up.cancel()
         sink, self._sink = self._sink, None
         if sink is None:
             return

@@ -99,27 +99,22 @@ class ImporterPool:
         self._registry = registry
         self._surroundings = surroundings
         self._importers: LRUCache[int, tuple[int, Importer]] = _ClosingCache(MAX_IMPORTERS)
-        self._complained: LRUCache[tuple[int, int], str] = LRUCache(MAX_IMPORTERS)
+        self._broken: LRUCache[int, tuple[int, str]] = LRUCache(MAX_IMPORTERS)
 
     def importer(self, config: DownloadConfig) -> Importer:
         """See `interfaces.Importers`. What makes a config unusable is logged once."""
         revision, importer = self._importers.get(config.id, (0, None))
         if importer is not None and revision == config.revision:
             return importer
-        try:
-            kind = self._registry.type(config.type)
-            built = kind.build(config.config, self._surroundings)
-        except ConfigurationError as error:
-            self._complain(config, error)
-            raise ImporterBroken(config.name, str(error)) from error
+        built = self._build(config)
         if importer is not None:
             _close(importer)
         self._importers[config.id] = (config.revision, built)
         return built
 
     def broken(self) -> list[str]:
-        """The configs found unusable since the start, as sentences for the health page."""
-        return sorted(self._complained.values())
+        """What was found unusable and has not been seen to work since, for the health page."""
+        return sorted(sentence for _, sentence in self._broken.values())
 
     async def close(self) -> None:
         """Close the idle connections of all importers."""
@@ -128,10 +123,22 @@ class ImporterPool:
         for importer in importers:
             await importer.close()
 
-    def _complain(self, config: DownloadConfig, error: ConfigurationError) -> None:
-        if (config.id, config.revision) not in self._complained:
-            self._complained[config.id, config.revision] = f"{config.name}: {error}"
-            _log.error("importer {name} cannot be used: {why}", name=config.name, why=str(error))
+    def _build(self, config: DownloadConfig) -> Importer:
+        try:
+            kind = self._registry.type(config.type)
+            built = kind.build(config.config, self._surroundings)
+        except ConfigurationError as error:
+            why = str(error)
+        except Exception as error:
+            # A plugin's own fault; its message may hold what it was given, so it is not repeated.
+            why = f"it failed with {type(error).__name__}"
+        else:
+            self._broken.pop(config.id, None)
+            return built
+        if self._broken.get(config.id, (None, ""))[0] != config.revision:
+            _log.error("importer {name} cannot be used: {why}", name=config.name, why=why)
+        self._broken[config.id] = (config.revision, f"{config.name}: {why}")
+        raise ImporterBroken(config.name, why)
 
 
 class _ClosingCache(LRUCache[int, tuple[int, Importer]]):

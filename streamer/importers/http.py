@@ -21,7 +21,6 @@ from pydantic import (
     SerializationInfo,
     ValidationError,
 )
-from twisted.internet.interfaces import IReactorTime
 
 from streamer.downloaders.connections import make_agent, make_pool, read_certificates
 from streamer.downloaders.http import HttpDownloader, basic_authorization
@@ -116,7 +115,7 @@ class HttpImporter:
     """One origin's connections and credentials, shared by the downloads of one config."""
 
     def __init__(self, config: HttpConfig, surroundings: Surroundings) -> None:
-        reactor: IReactorTime = surroundings.reactor
+        reactor = self._reactor = surroundings.reactor
         self._url = config.url
         self._pool = make_pool(reactor)
         self._agent = make_agent(reactor, self._pool, config.ca_cert, config.connect_timeout)
@@ -127,7 +126,7 @@ class HttpImporter:
         url = join_url(self._url, source.url)
         # Credentials go to the importer's own origin and nowhere else (invariant 6).
         credentials = self._authorization if _origin(url) == _origin(self._url) else ()
-        return HttpDownloader(self._agent, url, self._fields + credentials)
+        return HttpDownloader(self._agent, url, self._fields + credentials, self._reactor)
 
     async def close(self) -> None:
         await self._pool.closeCachedConnections()

@@ -528,7 +528,7 @@ def test_publish_that_is_killed_leaves_nothing_visible_and_prune_clears_it(
         running.kill()
     left = command("catalog", "check", "--json")
 
-    pruned = command("catalog", "prune", "--unfinished-age", "0", "--json").document
+    pruned = command("catalog", "prune", "--unfinished-age", "1ms", "--json").document
 
     assert [] == command("distribution", "list", "--json").document
     assert (1, 1) == (left.code, len(left.document["problems"]))
