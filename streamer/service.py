@@ -26,6 +26,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -206,6 +207,8 @@ class StreamerService(Service):
         except TimeoutError:
             _log.warn("breaking {count} exchanges off", count=self._content.in_flight)
             self._content.abort_all()
+            # Connections break in the reactor's next turn; without it they would end in order.
+            await deferLater(self._clock, 0)
         await self._admin_listener.stop()
         await self._close_importers()
         self._catalog.stop()

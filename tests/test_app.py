@@ -504,6 +504,16 @@ def test_folders_are_not_found_where_listings_are_off():
     assert statuses == [404, 404, 404, 200]
 
 
+def test_folder_with_an_index_is_redirected_to_where_listings_are_off():
+    """What has a page of its own is found with and without its slash."""
+    service = Service(listings=False)
+    service.catalog.publish("base/docs/index.html", published(SMALL, source("u")))
+
+    answer = service.answer("/base/docs")
+
+    assert (answer.status, answer["Location"]) == (302, "./docs/")
+
+
 def test_prefix_is_part_of_every_path():
     """Nothing is served beside `content.prefix`."""
     service = Service(prefix="/pulp/content")
@@ -630,6 +640,16 @@ def test_broken_importer_is_an_error_of_ours(service):
     service.importers.broken["fedora"] = "its type is missing"
 
     assert service.answer("/base/f").status == 500
+
+
+def test_broken_importer_is_passed_over_where_another_can_serve(service):
+    """One importer's fault does not take an entry away that has a second source."""
+    service.importers.broken["broken"] = "its type is missing"
+    service.importers.script("good", MemoryDownload([SMALL]))
+    sources = (source("u", importer="broken"), source("good", priority=1))
+    service.catalog.publish("base/f", published(SMALL, *sources))
+
+    assert service.answer("/base/f").content == SMALL
 
 
 def test_defect_is_an_error_without_a_traceback(service, logged_failures):

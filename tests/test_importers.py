@@ -31,6 +31,8 @@ class Good:
     def build(self, config, surroundings):
         if "wrong" in config:
             raise ConfigurationError("wrong: is not allowed")
+        if "crash" in config:
+            raise RuntimeError(config["crash"])
         return Importer()
 
 class Raising:
@@ -187,6 +189,24 @@ def test_new_revision_that_is_broken_leaves_the_old_one_alone(pool):
 
     assert old.closings == 0
     assert pool.importer(config(revision=1)) is old
+
+
+def test_importer_that_was_repaired_is_named_no_more(pool):
+    """Health forgets what has been seen to work since."""
+    with pytest.raises(ImporterBroken):
+        pool.importer(config(wrong=True))
+
+    pool.importer(config(revision=2))
+
+    assert pool.broken() == []
+
+
+def test_plugin_that_raises_something_else_is_broken_without_its_words(pool, logged_failures):
+    """A message of a plugin may hold the config that it was given."""
+    with pytest.raises(ImporterBroken) as caught:
+        pool.importer(config(crash="a secret"))
+
+    assert str(caught.value) == "importer 'importer-1' cannot be used: it failed with RuntimeError"
 
 
 def test_health_names_each_broken_importer_once(pool):
