@@ -19,7 +19,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 run: .venv/ready  ## publish a demo lazily and serve it (UPSTREAM=URL of a folder with a PULP_MANIFEST)
-	@UPSTREAM='$(UPSTREAM)' exec .venv/bin/python scripts/demo.py
+	@exec .venv/bin/python scripts/demo.py
 
 test: servers  ## set up everything, lint, and run every test against the wheel
 	@rm -rf build/results
@@ -57,7 +57,7 @@ subset: .venv-test-3.12/installed .venv-test-3.13/installed
 
 $(WHEEL): pyproject.toml README.md LICENSE $(SOURCES) .venv-test-3.11/ready
 	@rm -rf build/wheel
-	@.venv-test-3.11/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	@.venv-test-3.11/bin/pip wheel -qq --no-deps --wheel-dir build/wheel .
 	@touch $@
 
 .PRECIOUS: .venv-test-%/ready
@@ -70,5 +70,5 @@ $(WHEEL): pyproject.toml README.md LICENSE $(SOURCES) .venv-test-3.11/ready
 	@touch $@
 
 .venv-test-%/installed: .venv-test-%/ready $(WHEEL)
-	@.venv-test-$*/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	@.venv-test-$*/bin/pip install -qq --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@

@@ -4,7 +4,8 @@
 
 Without UPSTREAM in the environment, the content is the wheels of the project's own dependencies,
 behind a separate HTTP origin process on a free port of loopback, which ends with this script. With
-it, the content is the folder at that URL, which must have a PULP_MANIFEST.
+it, the content is the folder at that URL, which must have a PULP_MANIFEST; a folder of this machine
+gets an origin process as well.
 
 Whatever was done is remembered in `var/demo`, so a second run starts at once: files are downloaded
 again only if other versions are installed, and published again only if their manifest changed.
@@ -25,9 +26,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 BIN = Path(sys.executable).parent
 DEMO = Path("var/demo")
@@ -48,15 +50,40 @@ def main() -> int:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     for port in (CONTENT_PORT, ADMIN_PORT):
         refuse_taken_port(port)
-    upstream = os.environ.get("UPSTREAM")
-    if upstream:
-        url = upstream.rstrip("/") + "/"
-        publish("upstream", url, fetch_manifest(url))
-        return serve("upstream", DEMO / "upstream.manifest")
-    manifest = prepare_files()
-    with origin(FILES) as url:
-        publish("demo", url, manifest)
-        return serve("demo", manifest)
+    upstream = os.environ.get("UPSTREAM", "")
+    if not upstream:
+        return offer_folder("demo", FILES, prepare_files())
+    if "://" not in upstream:
+        folder = Path(upstream).expanduser().resolve()
+        return offer_folder("upstream", folder, folder / "PULP_MANIFEST")
+    url = checked_url(upstream)
+    return offer("upstream", url, fetch_manifest(url))
+
+
+def offer_folder(name: str, folder: Path, manifest: Path) -> int:
+    """Publish a folder of this machine from an origin process, and serve it."""
+    if not manifest.is_file():
+        sys.exit(f"{manifest} is not there: name a folder or a URL of one with a PULP_MANIFEST")
+    with origin(name, folder) as url:
+        return offer(name, url, manifest)
+
+
+def offer(name: str, url: str, manifest: Path) -> int:
+    publish(name, url, manifest)
+    return serve(name, manifest)
+
+
+def checked_url(text: str) -> str:
+    """Bring a URL into the form of a folder's; one that is refused may be secret, so is not shown."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        sys.exit("UPSTREAM is not a URL")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        sys.exit("UPSTREAM must be an http:// or https:// URL, or a folder of this machine")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        sys.exit("UPSTREAM must have no user, query or fragment: make an importer for such a URL")
+    return text.rstrip("/") + "/"
 
 
 def refuse_taken_port(port: int) -> None:
@@ -66,7 +93,10 @@ def refuse_taken_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            sys.exit(f"port {port} of 127.0.0.1 is taken: end what listens there, then try again")
+            sys.exit(
+                f"port {port} of 127.0.0.1 is taken, perhaps by another `make run`:"
+                " end what listens there, then try again"
+            )
 
 
 # -- content ---------------------------------------------------------------------------------------
@@ -82,7 +112,7 @@ def prepare_files() -> Path:
     shutil.rmtree(FILES, ignore_errors=True)
     requirements = DEMO / "requirements.txt"
     requirements.write_text(versions)
-    run("pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+    run("pip", "download", "-qq", "--no-deps", "--only-binary=:all:",
         "--dest", str(FILES), "--requirement", str(requirements))  # fmt: skip
     lines = [manifest_line(file) for file in sorted(FILES.iterdir())]
     manifest.write_text("".join(lines))
@@ -97,20 +127,25 @@ def manifest_line(file: Path) -> str:
 
 def fetch_manifest(url: str) -> Path:
     """Fetch the PULP_MANIFEST of a folder, as little as can be known of it."""
+    # The publication gets the name of this file as the manifest's own path.
+    manifest = DEMO / "upstream" / "PULP_MANIFEST"
+    manifest.parent.mkdir(exist_ok=True)
     try:
-        with urllib.request.urlopen(f"{url}PULP_MANIFEST", timeout=30) as response:  # noqa: S310
-            content = response.read()
-    except (OSError, ValueError) as error:
-        sys.exit(f"{url}PULP_MANIFEST cannot be fetched: {error}")
-    manifest = DEMO / "upstream.manifest"
-    manifest.write_bytes(content)
+        with (
+            urllib.request.urlopen(f"{url}PULP_MANIFEST", timeout=30) as response,  # noqa: S310
+            manifest.open("wb") as file,
+        ):
+            shutil.copyfileobj(response, file)
+    except (OSError, ValueError, HTTPException) as error:
+        sys.exit(f"{url}PULP_MANIFEST cannot be fetched: {getattr(error, 'reason', error)}")
     return manifest
 
 
 @contextmanager
-def origin(folder: Path) -> Iterator[str]:
+def origin(name: str, folder: Path) -> Iterator[str]:
     """Serve a folder from another process while the block runs; on the port of the last time."""
-    port = recall("port") if isinstance(recall("port"), int) else 0
+    last = recall(f"port of {name}")
+    port = last if isinstance(last, int) else 0
     log = DEMO / "origin.log"
     process = start_origin(folder, log, port)
     try:
@@ -120,7 +155,7 @@ def origin(folder: Path) -> Iterator[str]:
             found = wait_for_port(process, log)
         if found is None:
             sys.exit(f"the origin of the demo did not start: see {log}")
-        remember("port", found)
+        remember(f"port of {name}", found)
         yield f"http://127.0.0.1:{found}/"
     finally:
         process.terminate()
@@ -186,9 +221,12 @@ def serve(base_path: str, manifest: Path) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    if wait_until_ready(service):
-        print(invitation(base_path, manifest), flush=True)
-    status = service.wait()
+    try:
+        if wait_until_ready(service):
+            print(invitation(base_path, manifest), flush=True)
+        status = service.wait()
+    finally:
+        service.terminate()
     return 0 if status in (0, -signal.SIGTERM, -signal.SIGINT) else 1
 
 
@@ -204,24 +242,38 @@ def wait_until_ready(service: subprocess.Popen[bytes]) -> bool:
 
 def invitation(base_path: str, manifest: Path) -> str:
     """Say what to try, with the largest file of up to 64 MiB and the digest that it must have."""
-    rows = [line.rsplit(",", 2) for line in manifest.read_text().splitlines() if line.strip()]
-    sizes = {path: int(size) for path, _, size in rows}
-    digests = {path: digest for path, digest, _ in rows}
-    moderate = [path for path, size in sizes.items() if size <= 64 * 1024**2]
-    path = max(moderate or sizes, key=sizes.__getitem__)
     root = f"http://127.0.0.1:{CONTENT_PORT}/"
-    url = f"{root}{base_path}/{quote(path)}"
+    listed = {path: (digest, size) for path, digest, size in manifest_rows(manifest)}
+    suggestion = ""
+    if listed:
+        moderate = [path for path, (_, size) in listed.items() if size <= 64 * 1024**2]
+        path = max(moderate or listed, key=lambda each: listed[each][1])
+        suggestion = curl_lines(f"{root}{base_path}/{quote(path)}", listed[path][0])
     return f"""
-Serving {len(rows)} artifacts lazily. Try, in another terminal:
+Serving {len(listed)} artifacts lazily. Try, in another terminal:
+{suggestion}
+  curl -sS http://127.0.0.1:{ADMIN_PORT}/metrics
 
-  curl -sS '{url}' | sha256sum
-      {digests[path]}  is what it must say
-  curl -sSI '{url}'
-  curl -sSI -H 'If-None-Match: "sha256:{digests[path]}"' '{url}'
-  curl -sS  http://127.0.0.1:{ADMIN_PORT}/metrics
-
-  {root}  in a browser lists what is published. Ctrl-C ends the service and its origin.
+In a browser, {root} lists what is published,
+and http://127.0.0.1:{ADMIN_PORT}/ shows the state of the service.
+Ctrl-C ends it, and its origin if `make run` started one.
 """
+
+
+def curl_lines(url: str, digest: str) -> str:
+    return f"""
+  curl -sS '{url}' | sha256sum
+      {digest}  is what it must say
+  curl -sSI '{url}'
+  curl -sSI -H 'If-None-Match: "sha256:{digest}"' '{url}'"""
+
+
+def manifest_rows(manifest: Path) -> Iterator[tuple[str, str, int]]:
+    """The path, digest and size of each line, in a file that was accepted already."""
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            path, digest, size = line.rsplit(",", 2)
+            yield path, digest.strip().lower(), int(size)
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -251,4 +303,7 @@ def remember(key: str, value: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.protocol import Factory
@@ -190,7 +191,9 @@ class StreamerService(Service):
     def stopService(self) -> Deferred[None]:
         """Fires when everything has ended; until then the admin endpoint says that it stops."""
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        stopping = Deferred.fromCoroutine(self._stop())
+        # Twisted ends the process in any case and would not say a word of it.
+        return stopping.addErrback(lambda failure: _log.failure("stopping failed", failure))
 
     async def _stop(self) -> None:
         drained = self._content.drain()
@@ -204,7 +207,7 @@ class StreamerService(Service):
             )
         try:
             await drained.addTimeout(self._drain_seconds, self._clock)
-        except TimeoutError:
+        except TookTooLong:
             _log.warn("breaking {count} exchanges off", count=self._content.in_flight)
             self._content.abort_all()
             # Connections break in the reactor's next turn; without it they would end in order.
@@ -217,7 +220,7 @@ class StreamerService(Service):
         closing = Deferred.fromCoroutine(self._importers.close())
         try:
             await closing.addTimeout(CLOSING_SECONDS, self._clock)
-        except TimeoutError:
+        except TookTooLong:
             _log.info("some connections to origins did not close in time")
 
 

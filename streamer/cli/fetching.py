@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
@@ -199,7 +200,7 @@ async def _pour(
     artifact, limits = published.artifact, settings.delivery
     try:
         download = await _awaited(opening).addTimeout(limits.first_byte_seconds, reactor)
-    except TimeoutError:
+    except TookTooLong:
         raise OriginTimedOut from None
     fetch = Fetch(
         download,

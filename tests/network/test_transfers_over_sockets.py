@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 from certificates import Authority
-from origins import Origin, serves
+from origins import Origin, never_answers, serves
 from processes import Streamer, get
 
 MIB = 1024 * 1024
@@ -238,3 +238,16 @@ def test_unix_socket_serves_content(origin, tmp_path):
 
     assert received.partition(b"\r\n\r\n")[2] == LARGE
     assert service.transfers()[0]["client"] == "unix"
+
+
+def test_fetch_command_gives_up_a_silent_origin(origin, tmp_path):
+    """Without the service, too, an origin that says nothing is a time-out and not a traceback."""
+    origin.behaviour = never_answers
+    service = Streamer(tmp_path, delivery__first_byte="1s")
+    service.publish("os", origin.url, {"file": LARGE})
+
+    done = service.admin("fetch", "os/file", "--output", tmp_path / "file", check=False)
+
+    assert done.returncode == 1
+    assert "did not answer in time" in done.stderr
+    assert not (tmp_path / "file").exists()
