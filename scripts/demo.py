@@ -74,7 +74,7 @@ def offer(name: str, url: str, manifest: Path) -> int:
 
 
 def checked_url(text: str) -> str:
-    """Bring a URL into the form of a folder's; one that is refused may be secret, so is not shown."""
+    """Bring a URL into the form of a folder's. One that is refused is not shown: it may be secret."""
     try:
         parts = urlsplit(text)
     except ValueError:

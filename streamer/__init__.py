@@ -20,11 +20,11 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
  8 `importers`   from a stored download config to a downloader; `downloaders` are what they build
 
    pump
- 9 `pipe`        one download into one response: back-pressure, verification, abort
+ 9 `pipe`        one download into one `response`: back-pressure, verification, abort
    `metrics`, `settings`, `transfers` (the transfer log)
 
    composition
-11 `exchange`    the heart, one coroutine: resolve, plan, open, pipe
+11 `exchange`    the heart, one coroutine: resolve, then `delivery`: plan, open, pipe
 12 `app`, `front`, `listing`, `admin`: the HTTP edge
 13 `service`     Options and makeService: the only place where things are joined
    `cli`         the admin command; `testing`: fakes and contract checks

@@ -24,8 +24,8 @@ from streamer.errors import NoOriginServed, RequestRefused, StreamerError
 from streamer.exchange import Asked, Exchange
 from streamer.front import peer_name
 from streamer.metrics import Metrics
-from streamer.pipe import Phase, Response
 from streamer.plan import final_status
+from streamer.response import Phase, Response
 from streamer.transfers import Transfer, TransferLog, Verdict
 
 _log = Logger()

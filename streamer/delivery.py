@@ -29,9 +29,10 @@ from streamer.errors import (
 from streamer.interfaces import Catalog, Download, Importers
 from streamer.metrics import Metrics
 from streamer.model import Artifact, Fields, PublishedArtifact, RemoteArtifact
-from streamer.pipe import Fetch, Phase, Response, ResponseReader, pipe
+from streamer.pipe import Fetch, ResponseReader, pipe
 from streamer.plan import candidates
 from streamer.ranges import resumes
+from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
 from streamer.transfers import Source, Verified
 from streamer.verify import ContentVerifier

@@ -18,8 +18,8 @@ from streamer.delivery import Delivery, Notes
 from streamer.errors import LoopDetected, MethodNotAllowed, PathNotPublished
 from streamer.interfaces import Catalog
 from streamer.model import Fields, Folder, PublishedArtifact
-from streamer.pipe import Response
 from streamer.preconditions import is_not_modified
+from streamer.response import Response
 from streamer.target import folder_location, read_target
 
 PAGE_NAMES = 1000

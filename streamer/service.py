@@ -102,21 +102,19 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     Raises a `StreamerError` where the settings or the catalog do not let it serve.
     """
     _check_catalog(settings)
-    started = reactor.seconds()
     pseudonym = _pseudonym(settings)
     metrics = Metrics(CollectorRegistry())
     catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
     importers = ImporterPool(Registry(), Surroundings(reactor, pseudonym))
-    exchange = Exchange(
-        catalog,
-        Delivery(catalog, importers, metrics, settings.delivery, reactor),
-        now=time.time,
-        prefix=settings.content.prefix,
-        listings=settings.content.listings,
-        pseudonym=pseudonym,
-    )
     content = ContentResource(
-        exchange,
+        Exchange(
+            catalog,
+            Delivery(catalog, importers, metrics, settings.delivery, reactor),
+            now=time.time,
+            prefix=settings.content.prefix,
+            listings=settings.content.listings,
+            pseudonym=pseudonym,
+        ),
         metrics,
         TransferLog(),
         clock=reactor,
@@ -130,18 +128,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         stall_seconds=settings.delivery.client_stall_seconds,
         on_refusal=content.refused_at_the_door,
     )
-    metrics.watch("connections", "Clients that are connected.", lambda: len(door.connections))
-    metrics.watch("timers", "Pending timers.", lambda: len(reactor.getDelayedCalls()))
-    status = Status(
-        catalog=catalog,
-        metrics=metrics,
-        in_flight=lambda: content.in_flight,
-        connections=lambda: len(door.connections),
-        is_draining=lambda: content.is_draining,
-        broken_importers=importers.broken,
-        uptime_seconds=lambda: reactor.seconds() - started,
-    )
-    admin = AdminSite(AdminApp(status).app.resource(), reactor=reactor)
+    admin = _admin_site(content, door, catalog, importers, metrics, reactor)
     return StreamerService(
         content=content,
         catalog=catalog,
@@ -154,6 +141,30 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         drain_seconds=settings.delivery.drain_seconds,
         clock=reactor,
     )
+
+
+def _admin_site(
+    content: ContentResource,
+    door: DoorSite,
+    catalog: ThreadedCatalog,
+    importers: ImporterPool,
+    metrics: Metrics,
+    reactor: Any,
+) -> AdminSite:
+    """The operator's endpoint, which looks at all the others."""
+    started = reactor.seconds()
+    metrics.watch("connections", "Clients that are connected.", lambda: len(door.connections))
+    metrics.watch("timers", "Pending timers.", lambda: len(reactor.getDelayedCalls()))
+    status = Status(
+        catalog=catalog,
+        metrics=metrics,
+        in_flight=lambda: content.in_flight,
+        connections=lambda: len(door.connections),
+        is_draining=lambda: content.is_draining,
+        broken_importers=importers.broken,
+        uptime_seconds=lambda: reactor.seconds() - started,
+    )
+    return AdminSite(AdminApp(status).app.resource(), reactor=reactor)
 
 
 class StreamerService(Service):

@@ -26,7 +26,7 @@ RECORDS = "settings metrics transfers"
 
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
-PUMP = "pace pipe"
+PUMP = "pace response pipe"
 HEART = "distrust delivery exchange"
 EDGE = "app front listing admin logs"
 
@@ -46,7 +46,8 @@ ALLOWED = {
     "importers": f"{PURE} {RECORDS} {PORTS} downloaders",
     # pump
     "pace": f"{PURE} {RECORDS} {PORTS}",
-    "pipe": f"{PURE} {RECORDS} {PORTS} pace",
+    "response": f"{PURE} pace",
+    "pipe": f"{PURE} {RECORDS} {PORTS} response",
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
     "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust",

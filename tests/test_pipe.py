@@ -26,7 +26,8 @@ from streamer.errors import (
     SizeMismatch,
 )
 from streamer.model import Digest
-from streamer.pipe import Fetch, Phase, Response, ResponseReader, pipe
+from streamer.pipe import Fetch, ResponseReader, pipe
+from streamer.response import Phase, Response
 from streamer.testing import MemoryDownload
 from streamer.verify import TAIL_BYTES, ContentVerifier
 
