@@ -93,7 +93,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
 
 def _stop_start(problem: object) -> NoReturn:
-    sys.exit(f"pulp-streamer: {problem}")
+    # sys.stderr may be twistd's log already, which in a container nobody reads any more.
+    print(f"pulp-streamer: {problem}", file=sys.__stderr__)
+    sys.exit(1)
 
 
 def build(settings: Settings, reactor: Any) -> StreamerService:

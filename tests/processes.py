@@ -104,7 +104,8 @@ class Streamer:
 
     # -- the service
 
-    def start(self):
+    def start(self, ready=True):
+        """Start the service and wait until it is ready, or, if told so, merely answers."""
         self.process = subprocess.Popen(
             [SCRIPTS / "twistd", "-n", "--pidfile=", "--logfile", self.log_file, "pulp-streamer"],
             env=self.environment,
@@ -117,7 +118,8 @@ class Streamer:
             if self.process.poll() is not None:
                 raise AssertionError(self.process.stderr.read().decode() + self.log_text())
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{self.admin_url}readyz", timeout=5).close()
+                page = "readyz" if ready else "healthz"
+                urllib.request.urlopen(f"{self.admin_url}{page}", timeout=5).close()
                 return self
             time.sleep(0.05)
         raise AssertionError(f"not ready within {STARTING_SECONDS} s\n{self.log_text()}")
