@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-# pip finds every answer or fails; it never asks, and its news are not ours.
+# pip finds every answer or fails; it never asks, and its news are not ours. Below it is twice quiet:
+# errors are shown, what it thinks of its configuration on this machine is not.
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing but the environment that a target builds decides what is imported.
@@ -36,6 +37,7 @@ clean:  ## remove environments, builds and the demo
 # -- the parts -------------------------------------------------------------------------------------
 
 servers:
+	@for version in 3.11 3.12 3.13; do scripts/find-python $$version >/dev/null; done
 	@scripts/install-test-servers
 
 lint: .venv-test-3.11/ready

@@ -74,7 +74,7 @@ def offer(name: str, url: str, manifest: Path) -> int:
 
 
 def checked_url(text: str) -> str:
-    """Bring a URL into the form of a folder's. One that is refused is not shown: it may be secret."""
+    """Bring a URL into the form of a folder's. What is refused is not shown: it may be secret."""
     try:
         parts = urlsplit(text)
     except ValueError:

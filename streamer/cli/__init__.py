@@ -9,6 +9,7 @@ Nothing asks back, because scripts do not answer.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,6 +21,7 @@ from streamer.cli.catalog import catalog
 from streamer.cli.content import fetch, resolve, withdraw
 from streamer.cli.distributions import distribution, publication
 from streamer.cli.frame import (
+    FAILED,
     Interrupted,
     Invocation,
     common_options,
@@ -29,11 +31,10 @@ from streamer.cli.frame import (
 )
 from streamer.cli.importers import importer
 from streamer.cli.publish import publish
-from streamer.errors import StreamerError
+from streamer.errors import OperationRefused, StreamerError
 
-INTERRUPTED = 130
-"""What a shell reports for a command that Ctrl-C ended."""
-
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""What a shell reports for a command that Ctrl-C ended, and for one that was told to end."""
 
 _EPILOG = """\b
 Exit codes:
@@ -41,6 +42,7 @@ Exit codes:
   1  the operation failed or found something
   2  wrong usage
   3  catalog not reachable
+  130, 143  interrupted by Ctrl-C or SIGTERM
 
 """ + examples(
     "pulp-streamer importer create fedora --type http --url https://mirror.example/fedora/",
@@ -75,18 +77,20 @@ for command in (
     pulp_streamer.add_command(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(given))
+def main() -> NoReturn:
+    """Run the command that the process was started with, and exit."""
+    # Whoever ends a job (timeout, systemd, CI) sends this; what had begun is taken back then too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code."""
     # A wrong option is found before `--json` behind it is read, and is reported as JSON too.
     as_json = "--json" in arguments
     try:
         code = pulp_streamer.main(
-            arguments, prog_name="pulp-streamer", standalone_mode=False, obj=Invocation()
+            list(arguments), prog_name="pulp-streamer", standalone_mode=False, obj=Invocation()
         )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -96,7 +100,17 @@ def _run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         report_failure(Interrupted(), as_json=as_json)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; the interpreter must not stumble over it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # whoever read the output has gone, and nobody is left to tell
+        _abandon_output()
+        return FAILED
+    except OSError as error:
+        # Files that a command reads have errors of their own: this is the disk, or the output.
+        _abandon_output()
+        place = f"{error.filename}: " if error.filename else ""
+        report_failure(OperationRefused(f"{place}{error.strerror}"), as_json=as_json)
+        return FAILED
+
+
+def _abandon_output() -> None:
+    """Let the interpreter not stumble once more over output that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

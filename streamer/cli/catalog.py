@@ -24,7 +24,7 @@ def catalog() -> None:
     """Look after the catalog's database."""
 
 
-@catalog.command()
+@catalog.command(short_help="Bring an older catalog to this version.")
 @common_options
 @click.pass_obj
 def upgrade(invocation: Invocation) -> None:
@@ -52,7 +52,7 @@ def check(context: click.Context) -> None:
         context.exit(FAILED)
 
 
-@catalog.command()
+@catalog.command(short_help="Delete what is old or broken.")
 @click.option(
     "--unfinished-age",
     "unfinished_age_seconds",

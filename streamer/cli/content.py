@@ -11,16 +11,16 @@ import click
 
 from streamer.catalog import CatalogStore
 from streamer.cli.explaining import artifact_document, delivery_reasons, distribution_reasons, flat
-from streamer.cli.fetching import Target, fetch_into
 from streamer.cli.frame import Invocation, common_options, examples, size_text
 from streamer.errors import OperationRefused, PathNotPublished
-from streamer.model import Digest
+from streamer.model import Digest, PublishedArtifact
 from streamer.publishing.values import ValueRefused, read_digests
 
 _DIGEST = re.compile(r"(sha\d+|md5):[0-9A-Fa-f]+", re.ASCII)
 
 
 @click.command(
+    short_help="Show what a path promises, asking no origin.",
     epilog=examples("pulp-streamer resolve fedora/40/os/Packages/b/bash.rpm --explain"),
 )
 @click.argument("path")
@@ -32,11 +32,7 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
     path = path.lstrip("/")
     with invocation.store() as store:
         reasons = list(distribution_reasons(store, path, time.time())) if explain else []
-        try:
-            published = store.resolve(path)
-        except PathNotPublished:
-            sentence = "; ".join([*reasons, f"nothing is published at {path}"])
-            raise OperationRefused(sentence) from None
+        published = _published(store, path, *reasons)
     document = artifact_document(path, published)
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in flat(document)]
     if explain:
@@ -45,7 +41,16 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
     invocation.answer(document, *lines, *(f"- {reason}" for reason in reasons))
 
 
+def _published(store: CatalogStore, path: str, *reasons: str) -> PublishedArtifact:
+    try:
+        return store.resolve(path)
+    except PathNotPublished:
+        sentence = "; ".join([*reasons, f"nothing is published at {path!r}"])
+        raise OperationRefused(sentence) from None
+
+
 @click.command(
+    short_help="Let a path or content vanish everywhere.",
     epilog=examples(
         "pulp-streamer withdraw fedora/40/os/Packages/b/bash.rpm",
         "pulp-streamer withdraw --undo fedora/40/os/Packages/b/bash.rpm",
@@ -77,7 +82,7 @@ def _withdraw_path(store: CatalogStore, path: str, undo: bool) -> tuple[str, int
     count = store.restore_path(path) if undo else store.withdraw_path(path)
     if not count:
         state = "withdrawn" if undo else "published"
-        raise OperationRefused(f"nothing is {state} at {path}")
+        raise OperationRefused(f"nothing is {state} at {path!r}")
     return path, count
 
 
@@ -95,6 +100,7 @@ def _digest(text: str) -> Digest:
 
 
 @click.command(
+    short_help="Fetch a path from its origin and verify it.",
     epilog=examples(
         "pulp-streamer fetch fedora/40/os/Packages/b/bash.rpm --output bash.rpm",
         "pulp-streamer fetch fedora/40/os/repodata/repomd.xml | less",
@@ -113,9 +119,12 @@ def fetch(invocation: Invocation, path: str, output: Path | None) -> None:
     """Fetch PATH (base path included) from its origin and verify it, without the service."""
     if output is None and (invocation.as_json or sys.stdout.isatty()):
         raise click.UsageError("name a file with --output: standard output is taken")
+    # Twisted's reactor and all that stands on it; no other command needs it.
+    from streamer.cli.fetching import Target, fetch_into
+
     settings, path = invocation.settings(), path.lstrip("/")
     with invocation.store() as store:
-        published = store.resolve(path)
+        published = _published(store, path)
     started = time.monotonic()
     with Target(output) as target:
         origin = fetch_into(target, published, settings)

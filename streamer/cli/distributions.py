@@ -57,6 +57,7 @@ def show_distribution(invocation: Invocation, base_path: str) -> None:
 
 @distribution.command(
     "rollback",
+    short_help="Show an older publication again.",
     epilog=examples(
         "pulp-streamer publication list fedora/40/os",
         "pulp-streamer distribution rollback fedora/40/os --to 7",
@@ -79,7 +80,7 @@ def rollback(invocation: Invocation, base_path: str, to: int | None, no_grace: b
     )
 
 
-@distribution.command("delete")
+@distribution.command("delete", short_help="Delete a distribution and its publications.")
 @click.argument("base_path")
 @common_options
 @click.pass_obj
@@ -109,7 +110,7 @@ def list_publications(invocation: Invocation, base_path: str) -> None:
     invocation.table(documents, _PUBLICATION_COLUMNS, "nothing is published there")
 
 
-@publication.command("delete")
+@publication.command("delete", short_help="Delete a publication that is not shown.")
 @click.argument("publication_id", metavar="ID", type=int)
 @common_options
 @click.pass_obj

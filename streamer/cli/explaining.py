@@ -47,8 +47,8 @@ def flat(document: dict[str, object]) -> Iterator[tuple[str, object]]:
         elif key == "sources" and isinstance(value, list):
             for one in value:
                 yield "source", f"{one['importer']} {one['url']} (priority {one['priority']})"
-        elif value is not None:
-            yield key, value
+        elif value is not None and value is not False:
+            yield key, "yes" if value is True else value
 
 
 def _shown_url(source: RemoteArtifact) -> str:

@@ -26,13 +26,16 @@ from streamer.errors import (
     EntryRejected,
     ImporterBroken,
     OperationRefused,
+    SettingInvalid,
     StreamerError,
 )
-from streamer.settings import Settings, load_settings
+from streamer.settings import OVERRIDE_PREFIX, Settings, load_settings
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 DONE, FAILED, WRONG_USAGE, CATALOG_AWAY = range(4)
+
+_CATALOG_VARIABLE = f"{OVERRIDE_PREFIX}CATALOG__URL"
 
 
 class EntriesRejected(OperationRefused):
@@ -66,9 +69,16 @@ class Invocation:
     def settings(self) -> Settings:
         """Read the settings; `--catalog` counts as the last word on `catalog.url`."""
         environ = dict(os.environ)
-        if self.catalog_url is not None:
-            environ["PULP_STREAMER__CATALOG__URL"] = self.catalog_url
-        return load_settings(self.config_file, environ)
+        if self.catalog_url is None:
+            return load_settings(self.config_file, environ)
+        environ[_CATALOG_VARIABLE] = self.catalog_url
+        try:
+            return load_settings(self.config_file, environ)
+        except SettingInvalid as error:
+            place, allowed = error.args
+            if not place.startswith(_CATALOG_VARIABLE):
+                raise
+            raise SettingInvalid("--catalog", allowed) from None
 
     @contextmanager
     def store(self) -> Iterator[CatalogStore]:
@@ -148,7 +158,8 @@ def common_options(command: Decorated) -> Decorated:
 
 
 def _remember(context: click.Context, option: click.Parameter, value: object) -> None:
-    if value and option.name is not None:
+    # An empty value was meant and is judged; an option or a flag that is absent says nothing.
+    if value not in (None, False) and option.name is not None:
         setattr(context.find_object(Invocation), option.name, value)
 
 

@@ -72,7 +72,9 @@ def create(
 
 
 @importer.command(
-    "update", epilog=examples("pulp-streamer importer update inner --set password=- < password")
+    "update",
+    short_help="Change keys of an importer.",
+    epilog=examples("pulp-streamer importer update inner --set password=- < password"),
 )
 @click.argument("name")
 @_url_option
@@ -90,6 +92,8 @@ def update(
     stated_file: Path | None,
 ) -> None:
     """Change keys of the importer NAME and leave the others; publications follow at once."""
+    if not (url or assignments or removals or stated_file):
+        raise click.UsageError("importer update needs something to change")
     registry = Registry()
     with invocation.store() as store:
         stored = store.importer(name)
@@ -144,7 +148,7 @@ def delete(invocation: Invocation, name: str) -> None:
     invocation.answer({"deleted": name}, f"deleted importer {name}")
 
 
-@importer.command("types")
+@importer.command("types", short_help="List the importer types of this installation.")
 @common_options
 @click.pass_obj
 def types(invocation: Invocation) -> None:

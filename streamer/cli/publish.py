@@ -23,7 +23,7 @@ from streamer.catalog import CatalogStore, PublicationInfo
 from streamer.cli.frame import EntriesRejected, Invocation, common_options, examples, size_text
 from streamer.cli.importers import find_importer
 from streamer.cli.progress import Progress, make_progress
-from streamer.errors import EntryRejected
+from streamer.errors import EntryRejected, OperationRefused
 from streamer.importers import Registry
 from streamer.model import DownloadConfig, Entry
 from streamer.publishing import bounded_lines, parse_entries, publish_manifest
@@ -41,9 +41,13 @@ class _Input:
     is_manifest: bool
 
     def lines(self, progress: Progress) -> Iterator[bytes]:
-        for line in bounded_lines(self.stream):
-            progress.read(len(line))
-            yield line
+        try:
+            for line in bounded_lines(self.stream):
+                progress.read(len(line))
+                yield line
+        except OSError as error:
+            sentence = f"{self.stream.name} cannot be read: {error.strerror}"
+            raise OperationRefused(sentence) from error
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class _Rejections:
 
 
 @click.command(
+    short_help="Publish a manifest or an entries file.",
     epilog=examples(
         "pulp-streamer publish fedora/40/os --importer fedora --manifest PULP_MANIFEST",
         "generate-entries | pulp-streamer publish pypi --importer pypi --entries -",

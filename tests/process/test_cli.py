@@ -1,7 +1,9 @@
-"""The admin command as a process: its commands, its exit codes, what it says and where.
+"""The admin command: its commands, its exit codes, what it says and where.
 
-Every test runs `pulp-streamer` against a SQLite catalog of its own; two have an origin of one
-thread beside them.
+Most tests run it within this process, which saves half a second a call: `command` gives it a
+standard input and outputs that are real files, an environment and a folder, and takes its exit
+code. `process` starts a real one, where signals, terminals, pipes or the reactor matter. Each
+test has a SQLite catalog of its own; those that fetch have an origin beside them.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 
+from streamer import cli
 from streamer.cli.progress import Progress, lines_now_and_then
 
 CONTENT = b"what is fetched\n" * 20_000
@@ -52,6 +58,48 @@ def command_in(folder):
     """Give a function that runs the command in a folder, with the catalog that lies there."""
 
     def run(*arguments, text=b"", **variables):
+        environment = environ_of(folder) | variables
+        with Streams(text) as streams, contextlib.chdir(folder):
+            with mock.patch.dict(os.environ, environment, clear=True):
+                code = cli.run([str(argument) for argument in arguments])
+            return Result(code, *streams.outputs())
+
+    return run
+
+
+class Streams:
+    """Standard input, output and error of this process, as files, while the block runs."""
+
+    def __init__(self, text):
+        self._stack = contextlib.ExitStack()
+        self._files = [TextIOWrapper(tempfile.TemporaryFile(), "utf-8") for _ in range(3)]  # noqa: SIM115
+        self._files[0].buffer.write(text)
+        self._files[0].seek(0)
+
+    def __enter__(self):
+        for name, file in zip(("stdin", "stdout", "stderr"), self._files, strict=True):
+            self._stack.enter_context(file)
+            self._stack.enter_context(mock.patch.object(sys, name, file))
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def outputs(self):
+        """All of standard output, and of standard error."""
+        return [self._content(file) for file in self._files[1:]]
+
+    @staticmethod
+    def _content(file):
+        file.flush()
+        file.seek(0)
+        return file.read()
+
+
+def process_in(folder):
+    """Give a function that runs the command as a process, otherwise as `command_in` does."""
+
+    def run(*arguments, text=b"", **variables):
         done = subprocess.run(
             [sys.executable, "-m", "streamer.cli", *map(str, arguments)],
             input=text,
@@ -75,6 +123,12 @@ def environ(tmp_path):
 def command(tmp_path):
     """Run the command in a folder of its own, where there is no catalog yet."""
     return command_in(tmp_path)
+
+
+@pytest.fixture
+def process(tmp_path):
+    """As `command`, in a process of its own."""
+    return process_in(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +178,7 @@ class Origin(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        self.server.asked.append(self.path)
         content = self.server.content.get(self.path)
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))
@@ -141,9 +196,10 @@ class Origin(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def origin():
-    """An HTTP server; `content` maps paths to what it serves, `stalling` names those that wait."""
+    """An HTTP server: `content` by path, paths that are `stalling`, and what it was `asked`."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
     server.stalling, server.reached, server.released = set(), threading.Event(), threading.Event()
+    server.asked = []
     server.content = {"/big.bin": CONTENT, "/small.txt": SMALL}
     server.url = f"http://127.0.0.1:{server.server_port}/"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -193,6 +249,20 @@ def test_every_command_explains_itself(command, arguments):
 
 
 @pytest.mark.parametrize(
+    "group", [[], ["importer"], ["distribution"], ["publication"], ["catalog"]]
+)
+def test_list_of_commands_says_of_each_a_whole_sentence(command, group):
+    """Even on a narrow terminal none of them ends in dots."""
+    listed = command(*group, "--help", COLUMNS="80").out.partition("\nCommands:\n")[2]
+
+    sentences = listed.partition("\n\n")[0].splitlines()
+
+    assert sentences
+    assert [] == [sentence for sentence in sentences if not sentence.endswith(".")]
+    assert "..." not in "".join(sentences)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["nonsense"],
@@ -209,6 +279,8 @@ def test_every_command_explains_itself(command, arguments):
         ["withdraw", "sha256:abc"],
         ["--config", "absent.toml", "importer", "list"],
         ["importer", "list", "--catalog", "mysql://h/db"],
+        ["importer", "list", "--catalog", ""],
+        ["importer", "update", "m"],
     ],
 )
 def test_wrong_usage_exits_with_two_and_says_so_in_json(command, arguments):
@@ -225,6 +297,23 @@ def test_wrong_usage_is_told_a_person_with_the_way_to_help(command):
     assert (2, "") == (done.code, done.out)
     assert "Try 'pulp-streamer importer list --help' for help." in done.err
     assert "--nonsense" in done.err.splitlines()[-1]
+
+
+def test_wrong_catalog_option_is_named_as_it_was_given(command):
+    """What an operator did not write is not what has to be changed."""
+    done = command("importer", "list", "--catalog", "mysql://hunter2@h/db")
+
+    assert (2, "") == (done.code, done.out)
+    assert done.err == (
+        "pulp-streamer: --catalog: must be sqlite:///PATH or postgresql://USER@HOST/DATABASE\n"
+    )
+
+
+def test_process_ends_with_the_exit_code_and_the_outputs_of_its_command(process):
+    """What all tests below rely on that run the command without a process."""
+    done = process("importer", "show", "none", "--json")
+
+    assert (1, "", "there is no importer 'none'") == (done.code, done.out, done.error["message"])
 
 
 def test_catalog_that_is_away_exits_with_three(command, free_port):
@@ -432,7 +521,7 @@ def test_manifest_is_published_with_itself_beside_its_entries(command, mirror, t
     assert (True, "mutable", []) == (itself["held"], itself["cache"], itself["sources"])
 
 
-def test_held_file_is_looked_for_beside_the_entries_file(command, tmp_path):
+def test_held_file_is_looked_for_beside_the_entries_file(command, process, tmp_path):
     """Entries and what they refer to move together; no importer is needed."""
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -441,7 +530,7 @@ def test_held_file_is_looked_for_beside_the_entries_file(command, tmp_path):
     (folder / "entries.jsonl").write_text(json.dumps(line))
 
     assert 0 == command("publish", "a", "--entries", "folder/entries.jsonl").code
-    fetched = command("fetch", "a/repodata/repomd.xml")
+    fetched = process("fetch", "a/repodata/repomd.xml")
 
     assert (0, SMALL.decode(), "") == fetched
 
@@ -472,6 +561,18 @@ def test_reading_stops_after_twenty_wrong_lines(publish):
     ] == done.err.splitlines()
 
 
+@pytest.mark.parametrize("option", ["--entries", "--manifest"])
+def test_file_that_cannot_be_read_to_its_end_is_named_and_nothing_is_published(
+    command, mirror, option
+):
+    """A disk that fails is no reason for a traceback."""
+    done = command("publish", "a", "--importer", "m", option, "/proc/self/mem")
+
+    expected = "pulp-streamer: /proc/self/mem cannot be read: Input/output error\n"
+    assert (1, "", expected) == done
+    assert [] == command("distribution", "list", "--json").document
+
+
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
@@ -490,8 +591,14 @@ def test_line_that_contradicts_the_catalog_or_another_line_is_named(publish, com
     assert [] == command("distribution", "list", "--json").document
 
 
-def test_publish_that_is_interrupted_leaves_nothing_visible(command, mirror, tmp_path, environ):
-    """Ctrl-C ends with the shell's code for it, in one line."""
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [(signal.SIGINT, 130, b"pulp-streamer: interrupted\n"), (signal.SIGTERM, 143, b"")],
+)
+def test_publish_that_is_ended_leaves_nothing_behind(
+    command, mirror, tmp_path, environ, ending, code, said
+):
+    """Ctrl-C, or whoever ends a job: the shell's code for it, and no work for `prune`."""
     running = subprocess.Popen(
         [sys.executable, "-m", "streamer.cli", "publish", "a", "--importer", "m", "--entries", "-"],
         stdin=subprocess.PIPE,
@@ -503,10 +610,11 @@ def test_publish_that_is_interrupted_leaves_nothing_visible(command, mirror, tmp
         for number in range(20_000):  # more than the pipe and one batch hold: it is at work
             running.stdin.write(entry(f"path-{number}"))
         running.stdin.flush()
-        running.send_signal(signal.SIGINT)
+        running.send_signal(ending)
         message = running.stderr.read()
 
-    assert (130, b"pulp-streamer: interrupted") == (running.returncode, message.strip())
+    # A terminal shows ^C, so what is said begins on a new line.
+    assert (code, said) == (running.returncode, message.lstrip(b"\n"))
     assert [] == command("distribution", "list", "--json").document
     assert [] == command("catalog", "check", "--json").document["problems"]
 
@@ -683,6 +791,24 @@ def test_withdrawn_content_is_gone_at_every_path_and_for_good(publish, command):
 # -- resolve and fetch ---------------------------------------------------------------------------
 
 
+def test_resolve_tells_a_person_what_is_there_and_leaves_out_what_is_not(publish, command):
+    """Words and numbers, nothing of the language that it is written in."""
+    publish(entry("one", b"", media_type="text/plain", last_modified=0))
+    digest = hashlib.sha256(b"").hexdigest()
+
+    assert command("resolve", "a/b/one").out.splitlines() == [
+        "path: a/b/one",
+        "distribution: a/b",
+        "publication id: 1",
+        f"sha256: {digest}",
+        "size: 0",
+        "media type: text/plain",
+        "last modified: 1970-01-01T00:00:00Z",
+        "cache: package",
+        "source: m one (priority 0)",
+    ]
+
+
 def test_resolve_hides_the_query_of_a_url(publish, command):
     """Signed URLs keep their secret there."""
     publish(entry("one", sources=[{"url": "https://cdn.example/one?token=hunter2"}]))
@@ -693,9 +819,9 @@ def test_resolve_hides_the_query_of_a_url(publish, command):
     assert "hunter2" not in plain.out + as_json.out
 
 
-def test_fetch_writes_the_verified_content_to_the_named_file(command, published, tmp_path):
+def test_fetch_writes_the_verified_content_to_the_named_file(process, published, tmp_path):
     """The file is complete and right, and nothing else is left beside it."""
-    done = command("fetch", "a/b/big.bin", "--output", "got.bin", "--json")
+    done = process("fetch", "a/b/big.bin", "--output", "got.bin", "--json")
 
     assert (0, "") == (done.code, done.err)
     assert CONTENT == (tmp_path / "got.bin").read_bytes()
@@ -705,9 +831,9 @@ def test_fetch_writes_the_verified_content_to_the_named_file(command, published,
     assert ["got.bin"] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
 
 
-def test_fetch_without_a_file_writes_to_standard_output(command, published):
+def test_fetch_without_a_file_writes_to_standard_output(process, published):
     """It can be piped on."""
-    assert (0, CONTENT.decode(), "") == command("fetch", "/a/b/big.bin")
+    assert (0, CONTENT.decode(), "") == process("fetch", "/a/b/big.bin")
 
 
 @pytest.mark.parametrize(
@@ -719,12 +845,12 @@ def test_fetch_without_a_file_writes_to_standard_output(command, published):
         (None, "o: the origin answered 404"),
     ],
 )
-def test_fetch_of_wrong_content_leaves_no_file(command, published, tmp_path, content, why):
+def test_fetch_of_wrong_content_leaves_no_file(process, published, tmp_path, content, why):
     """An older file of that name stays as it was."""
     published.content["/big.bin"] = content
     (tmp_path / "got.bin").write_bytes(b"older")
 
-    done = command("fetch", "a/b/big.bin", "--output", "got.bin")
+    done = process("fetch", "a/b/big.bin", "--output", "got.bin")
 
     assert (1, "") == (done.code, done.out)
     assert done.err.startswith(f"pulp-streamer: {why}")
@@ -732,17 +858,17 @@ def test_fetch_of_wrong_content_leaves_no_file(command, published, tmp_path, con
     assert ["got.bin"] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
 
 
-def test_fetch_of_wrong_content_never_completes_standard_output(command, published):
+def test_fetch_of_wrong_content_never_completes_standard_output(process, published):
     """A pipe cannot be taken back, so its end is held until the content is verified."""
     published.content["/big.bin"] = b"!" + CONTENT[1:]
 
-    done = command("fetch", "a/b/big.bin")
+    done = process("fetch", "a/b/big.bin")
 
     assert 1 == done.code
     assert len(done.out) < len(CONTENT)
 
 
-def test_fetch_that_is_interrupted_leaves_no_file(command, published, tmp_path, environ):
+def test_fetch_that_is_interrupted_leaves_no_file(process, published, tmp_path, environ):
     """Ctrl-C is not the origin's fault."""
     published.stalling.add("/big.bin")
     arguments = ["fetch", "a/b/big.bin", "--output", "got.bin"]
@@ -760,19 +886,19 @@ def test_fetch_that_is_interrupted_leaves_no_file(command, published, tmp_path, 
     assert [] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
 
 
-def test_fetch_into_a_device_writes_to_it_and_does_not_replace_it(command, published, tmp_path):
+def test_fetch_into_a_device_writes_to_it_and_does_not_replace_it(process, published, tmp_path):
     """`/dev/null` stays what it is."""
-    done = command("fetch", "a/b/big.bin", "--output", "/dev/null")
+    done = process("fetch", "a/b/big.bin", "--output", "/dev/null")
 
     assert 0 == done.code
     assert Path("/dev/null").is_char_device()
 
 
-def test_fetch_into_a_folder_that_is_absent_is_refused(command, published):
+def test_fetch_into_a_folder_that_is_absent_is_refused(process, published):
     """Nothing is asked of the origin for nothing."""
-    done = command("fetch", "a/b/big.bin", "--output", "absent/got.bin")
+    done = process("fetch", "a/b/big.bin", "--output", "absent/got.bin")
 
-    assert (1, "") == (done.code, done.out)
+    assert (1, "", []) == (done.code, done.out, published.asked)
     assert "absent/got.bin cannot be written: No such file or directory" in done.err
 
 
@@ -805,6 +931,24 @@ def test_name_that_would_speak_to_the_terminal_is_shown_harmless(command):
     assert 0 == done.code
     assert "\u202e" not in done.out
     assert r"\u202eevil" in done.out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_output_that_cannot_be_written_is_a_failure_in_one_line(environ, tmp_path, options):
+    """A full disk behind `>` is noticed."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamer.cli", "importer", "types", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environ,
+            timeout=60,
+            check=False,
+        )
+
+    assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert b"No space left on device" in done.stderr
 
 
 def test_reader_that_goes_away_is_no_traceback(environ, tmp_path):
