@@ -41,6 +41,18 @@ CONTENT_PORT, ADMIN_PORT = 8751, 8752
 
 def main() -> int:
     DEMO.mkdir(parents=True, exist_ok=True)
+    settle_process()
+    upstream = checked_upstream(os.environ.get("UPSTREAM", ""))
+    for port in (CONTENT_PORT, ADMIN_PORT):
+        refuse_taken_port(port)
+    if upstream is None:
+        return offer_folder("demo", FILES, prepare_files())
+    if isinstance(upstream, Path):
+        return offer_folder("upstream", upstream, upstream / "PULP_MANIFEST")
+    return offer("upstream", upstream, fetch_manifest(upstream))
+
+
+def settle_process() -> None:
     # The demo is the same for everybody, whatever else is configured on the machine.
     for variable in [name for name in os.environ if name.startswith("PULP_STREAMER__")]:
         del os.environ[variable]
@@ -48,33 +60,17 @@ def main() -> int:
     # So that the origin ends with this script in any case.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    for port in (CONTENT_PORT, ADMIN_PORT):
-        refuse_taken_port(port)
-    upstream = os.environ.get("UPSTREAM", "")
-    if not upstream:
-        return offer_folder("demo", FILES, prepare_files())
-    if "://" not in upstream:
-        folder = Path(upstream).expanduser().resolve()
-        return offer_folder("upstream", folder, folder / "PULP_MANIFEST")
-    url = checked_url(upstream)
-    return offer("upstream", url, fetch_manifest(url))
 
 
-def offer_folder(name: str, folder: Path, manifest: Path) -> int:
-    """Publish a folder of this machine from an origin process, and serve it."""
-    if not manifest.is_file():
-        sys.exit(f"{manifest} is not there: name a folder or a URL of one with a PULP_MANIFEST")
-    with origin(name, folder) as url:
-        return offer(name, url, manifest)
-
-
-def offer(name: str, url: str, manifest: Path) -> int:
-    publish(name, url, manifest)
-    return serve(name, manifest)
-
-
-def checked_url(text: str) -> str:
-    """Bring a URL into the form of a folder's. What is refused is not shown: it may be secret."""
+def checked_upstream(text: str) -> Path | str | None:
+    """Read UPSTREAM: a folder, the URL of one, or nothing. A URL that is refused is not shown."""
+    if not text:
+        return None
+    if "://" not in text:
+        folder = Path(text).expanduser().resolve()
+        if not (folder / "PULP_MANIFEST").is_file():
+            sys.exit(f"{folder} is not a folder with a PULP_MANIFEST")
+        return folder
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -84,6 +80,17 @@ def checked_url(text: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         sys.exit("UPSTREAM must have no user, query or fragment: make an importer for such a URL")
     return text.rstrip("/") + "/"
+
+
+def offer_folder(name: str, folder: Path, manifest: Path) -> int:
+    """Publish a folder of this machine from an origin process, and serve it."""
+    with origin(name, folder) as url:
+        return offer(name, url, manifest)
+
+
+def offer(name: str, url: str, manifest: Path) -> int:
+    publish(name, url, manifest)
+    return serve(name, manifest)
 
 
 def refuse_taken_port(port: int) -> None:

@@ -164,7 +164,7 @@ class ContentResource(Resource):
             return "aborted", str(error)
         failures = error.failures if isinstance(error, NoOriginServed) else ()
         status = final_status([failure for _, failure in failures]) if failures else error.status
-        content = f"{error}\n".encode()
+        content = f"{error.told}\n".encode()
         response.send_head(
             status,
             (

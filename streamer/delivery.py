@@ -105,10 +105,14 @@ class Delivery:
                 attempt = self._attempt(candidate, published.artifact, head, response, notes)
                 await self._until_head(response, deadline, attempt)
             except OriginError as failure:
+                if response.has_client_left:
+                    # Cancelling a look-up of a name comes back as if the name did not exist.
+                    raise CancelledError from failure
                 self._metrics.origin_failed(candidate.name, type(failure).__name__)
                 failures.append((candidate.name, failure))
-                if response.phase is not Phase.BEFORE_HEAD:
+                if response.sent_bytes:
                     self._distrust.note(published.artifact)
+                if response.phase is not Phase.BEFORE_HEAD:
                     raise
             except ImporterBroken as error:
                 broken = error
@@ -146,7 +150,6 @@ class Delivery:
             raise
 
         def send_head(length: int | None) -> None:
-            notes.verified = "held_tail"
             response.send_head(200, self._head(candidate, artifact, head, download, length))
 
         reader = ResponseReader(
@@ -166,8 +169,7 @@ class Delivery:
             on_bytes=lambda count: self._metrics.bytes_received(candidate.name, count),
         )
         await pipe(fetch, response)
-        if reader.was_held_whole:
-            notes.verified = "whole"
+        notes.verified = "whole" if reader.was_held_whole else "held_tail"
 
     def _refuse_wrong_length(self, artifact: Artifact, download: Download) -> None:
         """Find a login page or another file out by its length, before anything is sent."""
@@ -209,7 +211,7 @@ class Delivery:
         alarm = self._clock.callLater(left, give_up)
         try:
             await running
-        except CancelledError:
+        except (CancelledError, OriginError):
             if is_late:
                 raise OriginTimedOut from None
             raise

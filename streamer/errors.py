@@ -32,6 +32,11 @@ class StreamerError(Exception):
     status: ClassVar[int] = 500
     sentence: ClassVar[str] = "the service failed"
 
+    @property
+    def told(self) -> str:
+        """What a client may read: all of it, but for what concerns the operator alone."""
+        return str(self)
+
     def __str__(self) -> str:
         return self.sentence.format(*self.args)
 
@@ -233,6 +238,10 @@ class CatalogError(StreamerError):
 
     status = 503
 
+    @property
+    def told(self) -> str:
+        return "the catalog is not reachable"
+
 
 class CatalogUnavailable(CatalogError):
     """The database is away, busy beyond its time limit, or the queue before it is full."""
@@ -254,6 +263,10 @@ class ConfigurationError(StreamerError):
     """Something an operator set cannot work; found at start where possible."""
 
     sentence = "{0}"
+
+    @property
+    def told(self) -> str:
+        return "the service is not set up to serve this"
 
 
 class SettingInvalid(ConfigurationError):

@@ -64,6 +64,9 @@ _NEVER_FORWARDED_PREFIXES = (
     "x-dns-prefetch-control",
     "x-robots-tag",
 )
+_NEVER_FORWARDED_WORDS = ("auth", "cookie", "credential", "key", "secret", "session", "token")
+"""What an origin says in a field of such a name is between it and the importer."""
+
 _REPR_DIGEST_NAMES = {"sha256": "sha-256", "sha512": "sha-512"}  # RFC 9530 section 5
 
 
@@ -104,8 +107,10 @@ def _may_pass(name: str, value: str) -> bool:
     if name in _FORWARDED:
         allowed = True
     else:
-        allowed = name.startswith(_FORWARDED_PREFIXES) and not name.startswith(
-            _NEVER_FORWARDED_PREFIXES
+        allowed = (
+            name.startswith(_FORWARDED_PREFIXES)
+            and not name.startswith(_NEVER_FORWARDED_PREFIXES)
+            and not any(word in name for word in _NEVER_FORWARDED_WORDS)
         )
     return allowed and bool(value) and value.isprintable()
 

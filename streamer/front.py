@@ -11,7 +11,6 @@ response off visibly nor hold a sender back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
@@ -24,6 +23,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from streamer.pace import Patience, taken_mark
 from streamer.settings import ContentSettings
 
 LINGER_SECONDS = 2
@@ -45,7 +45,12 @@ class DoorRequest(Request):
 
 
 class DoorChannel(HTTPChannel):
-    """One client connection, with a time limit for its heads and refusals that arrive."""
+    """One client connection: heads in time, refusals that arrive, responses that are taken.
+
+    A client that asks and does not read must not fill memory with responses, nor keep a connection
+    that is only waiting to be closed. So the next pipelined request waits until the response
+    before it is taken, and whoever takes nothing for `delivery.client_stall` is cut off.
+    """
 
     factory: DoorSite
     _head_alarm: IDelayedCall | None = None
@@ -53,8 +58,16 @@ class DoorChannel(HTTPChannel):
     _in_fields = False
     _refused = False
     _lingered_bytes = 0
+    _untaken: Request | None = None
+    _patience: Patience
 
     def connectionMade(self) -> None:
+        self._patience = Patience(
+            self.factory.reactor,
+            self.factory.stall_seconds,
+            lambda: taken_mark(self.transport),
+            lambda: cast(ITCPTransport, self.transport).abortConnection(),
+        )
         self.factory.connections.add(self)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpKeepAlive(True)
@@ -95,6 +108,28 @@ class DoorChannel(HTTPChannel):
         has_too_many = self._receivedHeaderCount > self.maxHeaders
         self.refuse(431 if is_too_large or has_too_many else 400)
 
+    def requestDone(self, request: Request) -> None:
+        if self._waitingForTransport and self.persistent:
+            self._untaken = request
+            self._patience.start()
+        else:
+            super().requestDone(request)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._untaken is not None:
+            request, self._untaken = self._untaken, None
+            self._patience.stop()
+            super().requestDone(request)
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        # What is queued is still being sent, and over TLS a farewell is awaited.
+        self._patience.start()
+
+    def timeoutConnection(self) -> None:
+        self.loseConnection()
+
     def _head_too_slow(self) -> None:
         self.refuse(408)
 
@@ -128,6 +163,7 @@ class DoorChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_head_alarm()
         _cancel(self._linger_alarm)
+        self._patience.stop()
         self.factory.connections.discard(self)
         super().connectionLost(reason)
 
@@ -171,7 +207,7 @@ class DoorSite(Site):
         self.settings = settings
         self.on_refusal = on_refusal
         self.connections: set[DoorChannel] = set()
-        self._stall_seconds = stall_seconds
+        self.stall_seconds = stall_seconds
         self._is_full = False
 
     def buildProtocol(  # type: ignore[override]
@@ -186,10 +222,7 @@ class DoorSite(Site):
             self._is_full = True
             return None
         self._is_full = False
-        channel = cast(DoorChannel, super().buildProtocol(addr))
-        # After the idle time-out a slow client may still be taking what is left of its response.
-        channel.abortTimeout = math.ceil(self._stall_seconds)
-        return channel
+        return cast(DoorChannel, super().buildProtocol(addr))
 
     def log(self, request: object) -> None:
         """Nothing: the transfer log is written where an exchange ends, which is elsewhere."""

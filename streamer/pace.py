@@ -1,4 +1,4 @@
-"""Whether a client takes anything at all, asked of the kernel.
+"""Whether a client takes anything at all, asked of the kernel, and how long that is awaited.
 
 Twisted resumes a producer only when the whole user-space buffer is gone, which at 10 kbit/s takes
 minutes; a timer on that event would cut every slow but willing reader. What the peer has
@@ -11,6 +11,9 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 _TCP_INFO_BYTES_ACKED = 120
 """Offset of tcpi_bytes_acked in Linux's struct tcp_info (since 4.1)."""
@@ -41,3 +44,74 @@ def _socket(transport: object) -> socket.socket | None:
         transport = inner
     found = getattr(transport, "socket", None)
     return found if isinstance(found, socket.socket) else None
+
+
+class Alarm:
+    """A call in the future that can be put off; at most one is pending."""
+
+    def __init__(self, clock: IReactorTime, seconds: float, ring: Callable[[], None]) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._ring = ring
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Ring after the given time from now, whether or not it was started before."""
+        if self._call is not None and self._call.active():
+            self._call.reset(self._seconds)
+        else:
+            self._call = self._clock.callLater(self._seconds, self._ring)
+
+    def restart(self) -> None:
+        """Put the alarm off if one is pending."""
+        if self._call is not None and self._call.active():
+            self._call.reset(self._seconds)
+
+    def stop(self) -> None:
+        """Do not ring."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+
+class Patience:
+    """Waits for a peer that has bytes to take, and loses patience if it takes none for a time.
+
+    `mark` gives what `taken_mark` says of the peer's transport; it is asked four times within
+    `seconds`, so patience ends between one and one and a quarter of them after the last progress.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        seconds: float,
+        mark: Callable[[], int | None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._mark = mark
+        self._give_up = give_up
+        self._last: int | None = None
+        self._quarters = 0
+        self._alarm = Alarm(clock, seconds / 4, self._look)
+
+    def start(self) -> None:
+        """Begin to wait, from now."""
+        self._last = self._mark()
+        self._quarters = 0
+        self._alarm.start()
+
+    def stop(self) -> None:
+        """Wait no longer; nothing is given up."""
+        self._alarm.stop()
+
+    def _look(self) -> None:
+        mark = self._mark()
+        if mark is not None and mark != self._last:
+            self._last = mark
+            self._quarters = 0
+        else:
+            self._quarters += 1
+        if self._quarters < 4:
+            self._alarm.start()
+        else:
+            self._give_up()

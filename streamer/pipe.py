@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from streamer.errors import (
@@ -31,6 +31,7 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.interfaces import Download
+from streamer.pace import Alarm, Patience
 from streamer.response import Phase, Response
 from streamer.verify import TAIL_BYTES, ContentVerifier, HeldTail
 
@@ -71,7 +72,7 @@ class Fetch:
         self._verifier = verifier
         self._reader = reader
         self._on_bytes = on_bytes
-        self._silence = _Alarm(clock, idle_seconds, lambda: self.fail(OriginSilent(idle_seconds)))
+        self._silence = Alarm(clock, idle_seconds, lambda: self.fail(OriginSilent(idle_seconds)))
         self._over: Deferred[None] = Deferred()
         self._running = True
 
@@ -170,9 +171,7 @@ class ResponseReader:
         self._tail = HeldTail(size, TAIL_BYTES if self._is_large else small_bytes)
         self._fetch: Fetch | None = None
         self._stall_seconds = stall_seconds
-        self._stall = _Alarm(clock, stall_seconds / 4, self._look_for_progress)
-        self._mark: int | None = None
-        self._quarters_without_progress = 0
+        self._patience = Patience(clock, stall_seconds, response.taken_mark, self._give_up)
         self._drained: Deferred[None] | None = None
         self._paused = False
         self._was_held_whole = False
@@ -208,7 +207,7 @@ class ResponseReader:
         self._response.end()
 
     def detach(self) -> None:
-        self._stall.stop()
+        self._patience.stop()
         self._fetch = None
 
     def _begin(self, length: int | None) -> None:
@@ -222,15 +221,13 @@ class ResponseReader:
     def pauseProducing(self) -> None:
         if not self._paused:
             self._paused = True
-            self._mark = self._response.taken_mark()
-            self._quarters_without_progress = 0
-            self._stall.start()
+            self._patience.start()
         if self._fetch is not None:
             self._fetch.pause()
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._stall.stop()
+        self._patience.stop()
         if self._fetch is not None:
             self._fetch.resume()
         if self._drained is not None and not self._drained.called:
@@ -239,52 +236,12 @@ class ResponseReader:
     def stopProducing(self) -> None:
         """The connection is lost; the exchange hears of it and cancels the fetch."""
 
-    def _look_for_progress(self) -> None:
-        mark = self._response.taken_mark()
-        if mark is not None and mark != self._mark:
-            self._mark = mark
-            self._quarters_without_progress = 0
-        else:
-            self._quarters_without_progress += 1
-        if self._quarters_without_progress < 4:
-            self._stall.start()
-        else:
-            self._give_up()
-
     def _give_up(self) -> None:
         error = ClientStalled(self._stall_seconds)
         if self._drained is not None and not self._drained.called:
             self._drained.errback(error)
         elif self._fetch is not None:
             self._fetch.fail(error)
-
-
-class _Alarm:
-    """A call in the future that can be put off; at most one is pending."""
-
-    def __init__(self, clock: IReactorTime, seconds: float, ring: Callable[[], None]) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._ring = ring
-        self._call: IDelayedCall | None = None
-
-    def start(self) -> None:
-        """Ring after the given time from now, whether or not it was started before."""
-        if self._call is not None and self._call.active():
-            self._call.reset(self._seconds)
-        else:
-            self._call = self._clock.callLater(self._seconds, self._ring)
-
-    def restart(self) -> None:
-        """Put the alarm off if one is pending."""
-        if self._call is not None and self._call.active():
-            self._call.reset(self._seconds)
-
-    def stop(self) -> None:
-        """Do not ring."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
 
 
 async def pipe(fetch: Fetch, response: Response) -> None:

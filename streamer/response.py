@@ -49,6 +49,7 @@ class Response:
         self.status: int | None = None
         self.sent_bytes = 0
         self.first_byte_at: float | None = None
+        self.has_client_left = False
 
     @property
     def can_show_truncation(self) -> bool:
@@ -101,6 +102,7 @@ class Response:
 
     def client_left(self) -> None:
         """Note that the connection is gone; Twisted has forgotten the producer with it."""
+        self.has_client_left = True
         if self.phase in (Phase.BEFORE_HEAD, Phase.STREAMING):
             self._producing = False
             self.phase = Phase.ABORTED

@@ -181,9 +181,49 @@ def test_idle_connection_is_closed(door):
     assert door.refusals == []
 
 
-def test_slow_client_of_an_idle_connection_has_the_stall_time(door):
-    """What is queued when the connection idles out may still be taken."""
-    assert door.connect().protocol.abortTimeout == STALL_SECONDS
+def test_connection_that_closes_slowly_has_the_stall_time(door):
+    """What is queued at the end may still be taken, but not for ever (HTTP/1.0, TLS farewells)."""
+    wire = door.connect()
+    wire.ending = "waits for its queue"
+    wire.send(b"GET /a HTTP/1.0\r\n\r\n")
+
+    wire.ending = None
+    door.clock.pump([STALL_SECONDS / 4] * 3)
+    before = wire.ending
+    door.clock.advance(STALL_SECONDS / 4)
+
+    assert (before, wire.ending) == (None, "aborted")
+    door.clock.advance(0)
+
+
+def test_pipelined_request_waits_until_the_response_before_it_is_taken(door):
+    """A client that asks and does not read fills no memory with responses."""
+    wire = door.connect()
+    door.resource.answers_at_once = False
+    wire.send(GET + b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+    wire.stop_reading()
+    door.resource.answer(door.resource.requests[0])
+
+    while_full = door.paths()
+    wire.read_on()
+
+    assert while_full == [b"/a"]
+    assert door.paths() == [b"/a", b"/b"]
+    wire.leave()
+
+
+def test_client_that_never_takes_a_response_is_cut_off(door):
+    """It has as long as `delivery.client_stall` allows."""
+    wire = door.connect()
+    door.resource.answers_at_once = False
+    wire.send(GET + GET)
+    wire.stop_reading()
+    door.resource.answer(door.resource.requests[0])
+
+    door.clock.pump([STALL_SECONDS / 4] * 4)
+
+    assert wire.ending == "aborted"
+    door.clock.advance(0)
 
 
 # -- what is turned away

@@ -47,7 +47,7 @@ ALLOWED = {
     # pump
     "pace": f"{PURE} {RECORDS} {PORTS}",
     "response": f"{PURE} pace",
-    "pipe": f"{PURE} {RECORDS} {PORTS} response",
+    "pipe": f"{PURE} {RECORDS} {PORTS} pace response",
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
     "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust",

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar, cast
+from threading import Thread
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
@@ -36,22 +38,36 @@ MOST_WAITING = 512
 """At 100 µs each that is 13 ms with four threads; more of them mean that the database stands."""
 
 LONGEST_WAIT_SECONDS = 5.0
+LONGEST_ANSWER_SECONDS = 8.0
+"""The database has time limits of its own; a server that hangs does not keep them."""
+
 STATEMENT_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
+class _Reactor(IReactorFromThreads, IReactorTime):
+    """What is asked of the reactor: threads that report back, and time."""
+
+
+class _DaemonThread(Thread):
+    """A thread that does not keep the process from ending."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, daemon=True, **kwargs)
+
+
 class ThreadedCatalog:
     """Answers look-ups between `start` and `stop`; may be built while the database is away.
 
-    A cancelled look-up is over at once for whoever awaited it; one that waits is never begun, one
-    that runs ends within its time limit and its answer is dropped.
+    A cancelled look-up, and one that takes too long, is over at once for whoever awaited it; one
+    that waits is never begun, and the answer of one that runs is dropped.
     """
 
     def __init__(
         self,
         url: str,
-        reactor: IReactorFromThreads,
+        reactor: _Reactor,
         *,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -65,6 +81,8 @@ class ThreadedCatalog:
         self._unanswered = 0
         self._is_running = False
         self._pool = ThreadPool(0, THREADS, "catalog")
+        # So that a thread which a hung server holds does not keep the process.
+        self._pool.threadFactory = _DaemonThread
 
     def start(self) -> None:
         """Begin to answer."""
@@ -72,10 +90,11 @@ class ThreadedCatalog:
         self._is_running = True
 
     def stop(self) -> None:
-        """Refuse what waits, let what runs end, which its time limit bounds, and disconnect."""
+        """Refuse what waits and disconnect; a thread that a hung server holds ends by itself."""
         self._is_running = False
-        self._pool.stop()
-        self._database.close()
+        if self._unanswered == 0:
+            self._pool.stop()
+            self._database.close()
 
     async def resolve(self, path: str) -> PublishedArtifact:
         """Find what a path promises."""
@@ -149,7 +168,10 @@ class ThreadedCatalog:
                 answer.callback(result)
 
         deferToThreadPool(self._reactor, self._pool, begin).addBoth(settle)
-        return await answer
+        try:
+            return await answer.addTimeout(LONGEST_ANSWER_SECONDS, self._reactor)
+        except TookTooLong:
+            raise CatalogUnavailable("it does not answer in time") from None
 
 
 def _was_disconnected(error: CatalogUnavailable) -> bool:

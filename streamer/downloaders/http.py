@@ -55,6 +55,10 @@ DISCARD_BYTES = 64 * 1024
 DISCARD_SECONDS = 2
 """How much of a refusal is read to keep its connection, and how long: an error page, not a file."""
 
+HEAD_FIELDS = 200
+HEAD_BYTES = 64 * 1024
+"""More than any server sends with a file; Apache and nginx accept 8 KiB of a client."""
+
 _REFUSALS: Mapping[int, type[OriginError]] = {
     404: OriginLacksIt,
     410: OriginLacksIt,
@@ -83,6 +87,9 @@ class HttpDownloader:
                 self._url, headers=_headers(self._fields), unbuffered=True, allow_redirects=False
             )
         download = HttpDownload(response)
+        if _is_too_large(download.response.fields):
+            download.stop()
+            raise OriginNonsense("its fields are too many or too large")
         if response.code != 200:
             download.discard(self._clock)
             raise _REFUSALS.get(response.code, OriginRefused)(response.code)
@@ -179,6 +186,11 @@ def _headers(fields: Fields) -> Headers:
 
 def _length(response: IResponse) -> int | None:
     return None if response.length is UNKNOWN_LENGTH else int(response.length)
+
+
+def _is_too_large(fields: Fields) -> bool:
+    size = sum(len(name) + len(value) for name, value in fields)
+    return len(fields) > HEAD_FIELDS or size > HEAD_BYTES
 
 
 def _fields(response: IResponse) -> Fields:

@@ -89,13 +89,15 @@ def origin():
 def service(origin, tmp_path_factory):
     """One service, which has the content of each case under a path of its own."""
     with Streamer(tmp_path_factory.mktemp("service")) as streamer:
-        streamer.publish("sized", origin.url, {f"{case.path}/file": case.content for case in SIZED})
-        unsized = {
-            case.path: {"digests": {"sha256": sha256(case.content)}, "sources": [{"url": "x"}]}
-            for case in UNSIZED
-        }
-        streamer.publish("unsized", origin.url, unsized)
+        sized = {f"{case.path}/file": {**promise(case), "size": SIZE} for case in SIZED}
+        streamer.publish("sized", origin.url, sized)
+        streamer.publish("unsized", origin.url, {case.path: promise(case) for case in UNSIZED})
         yield streamer
+
+
+def promise(case):
+    """The case's entry without its size."""
+    return {"digests": {"sha256": sha256(case.content)}, "sources": [{"url": "file"}]}
 
 
 def by_id(case):
