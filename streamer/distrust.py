@@ -5,8 +5,9 @@ Invariant 1 holds for each response, and a client's next request could undo it: 
 beginning was not, they finish a wrong file with exit code 0. So for some minutes after content
 broke off, a request that does not begin at the first byte is refused.
 
-Every break after the head counts, not only a wrong digest: an origin that flips a bit and then
-cuts is never found out by the digest, and leaves the client with the same wrong beginning.
+Every break that an origin causes counts, not only a wrong digest: an origin that flips a bit and
+then cuts is never found out by the digest, and leaves the client with the same wrong beginning.
+A client that leaves by itself is not counted; docs/adr/0004 says why, and what is left open.
 """
 
 from __future__ import annotations

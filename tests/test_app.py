@@ -634,6 +634,19 @@ def test_catalog_that_cannot_answer_is_not_an_absence(service, failure, status, 
     assert service.transfer.verdict == "error"
 
 
+@pytest.mark.parametrize(
+    "failure", [CatalogUnavailable("socket /run/pg"), CatalogUnusable("run /run/pg")]
+)
+def test_client_is_not_told_where_the_catalog_lies(service, failure):
+    """The operator reads it in the log."""
+    service.catalog.failure = failure
+
+    answer = service.answer("/base/f")
+
+    assert b"/run/pg" not in answer.content
+    assert "/run/pg" in service.transfer.reason
+
+
 def test_broken_importer_is_an_error_of_ours(service):
     """RFC 9110 15.6.1: nobody else can help it."""
     service.publish(SMALL)
@@ -984,6 +997,33 @@ def test_client_that_leaves_leaves_nothing_behind(service, reach_stage):
     assert service.content.in_flight == 0
     assert service.transfer.verdict == "client_gone"
     assert service.metric("pulp_streamer_exchanges_in_flight") == 0
+
+
+def a_name_that_is_looked_up():
+    """An attempt whose cancelling says that the name does not exist, as Twisted's does."""
+    return Deferred(lambda look_up: look_up.errback(OriginUnreachable("its name is not known")))
+
+
+def test_client_that_leaves_during_a_look_up_is_no_failure_of_the_origin(service):
+    """Otherwise anybody could have resumptions refused by connecting and leaving."""
+    service.publish(LARGE, a_name_that_is_looked_up(), MemoryDownload(pieces(LARGE)))
+    service.ask("/base/f").leave()
+
+    verdict = service.transfer.verdict
+    resumed = service.answer("/base/f", "Range: bytes=9000-").status
+
+    assert (verdict, resumed) == ("client_gone", 200)
+    assert b"origin_failures_total{" not in service.metrics.exposition()
+
+
+def test_look_up_beyond_the_budget_is_a_gateway_timeout(service):
+    """RFC 9110 15.6.5: what took too long is what it is called."""
+    service.publish(LARGE, a_name_that_is_looked_up())
+    wire = service.ask("/base/f")
+
+    service.clock.advance(FIRST_BYTE_SECONDS)
+
+    assert answer_of(wire).status == 504
 
 
 def test_cancellation_out_of_nowhere_does_not_leave_a_client_waiting(service):

@@ -108,6 +108,8 @@ def _sentence(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         known = ", ".join(name for name in HttpConfig.model_fields if name != "version")
         return f"{key}: is not a setting of type http; there are: {known}"
+    if fault["type"] == "missing":
+        return f"{key}: must be given"
     return f"{key}: {fault['msg'].removeprefix('Value error, ')}"
 
 

@@ -6,6 +6,7 @@ is met where it lies.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
 import json
@@ -346,5 +347,9 @@ def sends_half_and_waits(content, may_go_on):
 
 def open_files(pid):
     """The files that a process has open; temporary ones are shown as deleted."""
-    links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    links = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        # One that was closed meanwhile is not open.
+        with contextlib.suppress(FileNotFoundError):
+            links.add(os.readlink(each))
     return {link for link in links if link.startswith("/")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import pytest_twisted
 from catalog_servers import postgres_server
@@ -77,6 +79,18 @@ async def test_service_outlives_its_server(server, url, reactor):
     catalog.stop()
 
     assert before_restart == after_restart
+
+
+@pytest_twisted.ensureDeferred
+async def test_server_that_hangs_is_given_up(reactor):
+    """It accepts and never answers: look-ups fail, and the service can stop all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        port = hung.getsockname()[1]
+        catalog = ThreadedCatalog(f"postgresql://tester@127.0.0.1:{port}/d", reactor)
+        catalog.start()
+        with pytest.raises(CatalogUnavailable):
+            await catalog.resolve("d/f")
+        catalog.stop()
 
 
 def test_command_without_a_server_is_told_so(server, url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import socket
@@ -146,6 +147,34 @@ def test_error_page_that_never_comes_is_given_up(origin, service):
 
     assert get(f"{service.url}os/file")[0] == 404
     assert origin.wait_for_connections(0) == 0
+
+
+def test_origin_whose_fields_are_too_large_is_a_bad_gateway(origin, service):
+    """What no client would accept is not forwarded."""
+    fields = [f"X-Filling-{number}: {'x' * 1000}" for number in range(100)]
+    origin.behaviour = serves(LARGE, fields=fields)
+    service.publish("os", origin.url, {"file": LARGE})
+
+    status, answered, _ = get(f"{service.url}os/file")
+
+    assert status == 502
+    assert [name for name in answered if name.startswith("X-Filling")] == []
+
+
+def test_client_that_pipelines_and_never_reads_fills_no_memory(service, origin):
+    """Thousands of pages are asked for in one go; few are made."""
+    service.publish("os", origin.url, {f"file-{n}": LARGE[:n] for n in range(300)})
+    before = service.resident_bytes()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        client.connect(("127.0.0.1", service.port))
+        client.settimeout(2)
+        with contextlib.suppress(TimeoutError):
+            client.sendall(b"GET /os/ HTTP/1.1\r\nHost: h\r\n\r\n" * 20_000)
+        made = service.metric("pulp_streamer_exchanges_total", verdict="complete")
+
+        assert service.resident_bytes() - before < 50 * MIB
+        assert made < 1000
 
 
 def test_held_content_needs_no_origin(service):
