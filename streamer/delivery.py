@@ -105,15 +105,8 @@ class Delivery:
                 attempt = self._attempt(candidate, published.artifact, head, response, notes)
                 await self._until_head(response, deadline, attempt)
             except OriginError as failure:
-                if response.has_client_left:
-                    # Cancelling a look-up of a name comes back as if the name did not exist.
-                    raise CancelledError from failure
-                self._metrics.origin_failed(candidate.name, type(failure).__name__)
+                self._note_failure(candidate, published.artifact, failure, response)
                 failures.append((candidate.name, failure))
-                if response.sent_bytes:
-                    self._distrust.note(published.artifact)
-                if response.phase is not Phase.BEFORE_HEAD:
-                    raise
             except ImporterBroken as error:
                 broken = error
             else:
@@ -121,6 +114,19 @@ class Delivery:
         if broken is not None and not failures:
             raise broken
         raise NoOriginServed(tuple(failures))
+
+    def _note_failure(
+        self, candidate: Candidate, artifact: Artifact, failure: OriginError, response: Response
+    ) -> None:
+        """Count a failed attempt, and raise it again where no other may follow."""
+        if response.has_client_left:
+            # Cancelling the look-up of a name comes back as if the name did not exist.
+            raise CancelledError from failure
+        self._metrics.origin_failed(candidate.name, type(failure).__name__)
+        if response.sent_bytes:
+            self._distrust.note(artifact)
+        if response.phase is not Phase.BEFORE_HEAD:
+            raise failure
 
     def _plan(self, published: PublishedArtifact) -> Iterator[Candidate]:
         """The candidates in order; an importer is looked up only when its turn comes."""
