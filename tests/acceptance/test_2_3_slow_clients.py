@@ -28,10 +28,10 @@ def test_slow_clients_are_cheap_and_leave_nothing(tmp_path):
     """Resident memory grows by less than 100 MiB; connections, timers, descriptors come back."""
     with Origin(serves(CONTENT)) as origin, Streamer(tmp_path) as service:
         service.publish("slow", origin.url, {"file": CONTENT})
+        resident = service.resident_bytes()
         # A first crowd lets the catalog open all the connections that it keeps.
         leave(crowd(service, origin), service, origin)
         before = (service.descriptors(), service.metric("pulp_streamer_timers"))
-        resident = service.resident_bytes()
 
         clients = crowd(service, origin)
         received = [read_slowly(client, rounds=20) for client in clients]
