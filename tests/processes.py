@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -212,6 +214,39 @@ def get(url, method="GET", **fields):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
+
+
+class Clients:
+    """Clients that fetch a URL over and over until the block ends.
+
+    `outcomes` has the status and the SHA-256 of the content of every answer that any of them got.
+    """
+
+    def __init__(self, number, url, pause_seconds=0.0):
+        self.outcomes = set()
+        self._url = url
+        self._pause_seconds = pause_seconds
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._fetch) for _ in range(number)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _fetch(self):
+        while not self._stop.wait(self._pause_seconds):
+            try:
+                status, _, content = get(self._url)
+            except (OSError, http.client.HTTPException) as error:
+                self.outcomes.add((type(error).__name__, None))
+            else:
+                self.outcomes.add((status, sha256(content)))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -185,9 +185,7 @@ class Draft:
             "size": entry.artifact.size,
             "media_type": entry.artifact.media_type,
             "cache": entry.cache,
-            "last_modified": former_times.get((entry.path, digest))
-            if modified is None
-            else modified,
+            "last_modified": modified,
             "sources": _sources(entry),
             "held": entry.content is not None,
         }

@@ -13,13 +13,12 @@ import random
 import re
 import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
 from origins import Origin, serves
-from processes import SCRIPTS, Streamer, get, sha256
+from processes import SCRIPTS, Clients, Streamer, get, sha256
 
 ENTRIES = 1_000_000
 MIB = 1024 * 1024
@@ -100,7 +99,7 @@ def test_million_entries_publish_within_300_mib_beside_50_clients(service, milli
     with Origin(serves(CONTENT)) as origin:
         service.publish("busy", origin.url, {"file": CONTENT})
         publisher = start_publishing(service, "large", million)
-        with Downloads(f"{service.url}busy/file", clients=50) as downloads:
+        with Clients(50, f"{service.url}busy/file", pause_seconds=1) as clients:
             peak_bytes = watch_peak(publisher)
             progress = publisher.stderr.read()
         publisher.stderr.close()
@@ -108,7 +107,7 @@ def test_million_entries_publish_within_300_mib_beside_50_clients(service, milli
     assert publisher.returncode == 0, progress
     assert 0 < peak_bytes < 300 * MIB
     assert len(re.findall(r"[\d,]+ entries", progress)) > 1
-    assert downloads.outcomes == {(200, sha256(CONTENT))}
+    assert clients.outcomes == {(200, sha256(CONTENT))}
     assert get(f"{service.url}large/Packages/00/package-0-1.0.noarch.rpm", "HEAD")[0] == 200
 
 
@@ -135,29 +134,3 @@ def test_listing_a_large_publication_shows_its_folders(service):
     assert len(top["items"]) == 36
     assert len(page["items"]) == 1000
     assert page["next"] is not None
-
-
-class Downloads:
-    """Clients that fetch a file over and over until the block ends."""
-
-    def __init__(self, url, clients):
-        self.outcomes = set()
-        self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._fetch) for _ in range(clients)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _fetch(self):
-        while not self._stop.is_set():
-            status, _, content = get(self._url)
-            self.outcomes.add((status, sha256(content)))
-            time.sleep(1)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 
 import pytest
 from origins import Origin, serves
-from processes import Streamer, get, sha256
+from processes import Clients, Streamer, get, sha256
 
 OLD, NEW, SAME = (random.Random(seed).randbytes(300_000) for seed in (1, 2, 3))
 FILES = {"old.rpm": OLD, "new.rpm": NEW, "same.rpm": SAME}
@@ -35,41 +34,13 @@ def service(origin, tmp_path):
         yield streamer
 
 
-class Load:
-    """Clients that ask for one file over and over until the block ends."""
-
-    def __init__(self, url, clients):
-        self.statuses = set()
-        self.wrong = 0
-        self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self):
-        while not self._stop.is_set():
-            status, _, content = get(self._url)
-            self.statuses.add(status)
-            self.wrong += content != SAME
-
-
 def test_replacing_under_load_disturbs_nobody(service, origin):
     """Clients of a file that stays see 200 and the right bytes throughout."""
-    with Load(f"{service.url}os/same.rpm", clients=4) as load:
+    with Clients(4, f"{service.url}os/same.rpm") as clients:
         for _ in range(5):
             service.publish("os", origin.url, {"new.rpm": NEW, "same.rpm": SAME})
 
-    assert load.statuses == {200}
-    assert load.wrong == 0
+    assert clients.outcomes == {(200, sha256(SAME))}
 
 
 def test_client_with_old_metadata_gets_its_file_for_the_grace(service, origin):
