@@ -20,7 +20,12 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer import fields
 from streamer.delivery import Notes
-from streamer.errors import NoOriginServed, RequestRefused, StreamerError
+from streamer.errors import (
+    NoOriginServed,
+    RangeNotSatisfiable,
+    RequestRefused,
+    StreamerError,
+)
 from streamer.exchange import Asked, Exchange
 from streamer.front import peer_name
 from streamer.metrics import Metrics
@@ -164,12 +169,14 @@ class ContentResource(Resource):
             return "aborted", str(error)
         failures = error.failures if isinstance(error, NoOriginServed) else ()
         status = final_status([failure for _, failure in failures]) if failures else error.status
+        size = error.size if isinstance(error, RangeNotSatisfiable) else None
         content = f"{error.told}\n".encode()
         response.send_head(
             status,
             (
                 *fields.error_fields(status, len(content)),
                 *fields.proxy_status(failures),
+                *(() if size is None else fields.unsatisfiable_range(size)),
                 *fields.gateway_fields(self._pseudonym),
             ),
         )

@@ -84,6 +84,25 @@ class ResumeRefused(RequestRefused):
     )
 
 
+class PreconditionFailed(RequestRefused):
+    """If-Match or If-Unmodified-Since does not hold (RFC 9110 section 15.5.13)."""
+
+    status = 412
+    sentence = "what is published here is not what the request is conditional on"
+
+
+class RangeNotSatisfiable(RequestRefused):
+    """No requested range begins within the content (RFC 9110 section 15.5.17)."""
+
+    status = 416
+    sentence = "no requested range lies within the {0} bytes of this content"
+
+    @property
+    def size(self) -> int:
+        """The complete length, which a Content-Range tells the client."""
+        return int(self.args[0])
+
+
 class LoopDetected(RequestRefused):
     """The request came through this service already (RFC 9110 section 7.6.3, RFC 5842 7.2)."""
 

@@ -2,7 +2,8 @@
 
 Strategy. The four verbs in their order: **resolve** what the path promises, **plan** which origins
 may serve it, **open** one, **pipe** its verified content. What can be answered without an origin
-is answered here, before one is asked: a folder, a 304, a HEAD. The rest is `delivery`'s.
+is answered here, before one is asked: a folder, a condition, a HEAD. `ordering` says what a Range
+comes to; the rest is `delivery`'s.
 
 This module sees ports and the pump, never an adapter. It raises what it cannot answer; `app`
 renders that.
@@ -15,10 +16,16 @@ from dataclasses import dataclass
 
 from streamer import fields, listing
 from streamer.delivery import Delivery, Notes
-from streamer.errors import LoopDetected, MethodNotAllowed, PathNotPublished
+from streamer.errors import (
+    LoopDetected,
+    MethodNotAllowed,
+    PathNotPublished,
+    PreconditionFailed,
+)
 from streamer.interfaces import Catalog
 from streamer.model import Fields, Folder, PublishedArtifact
-from streamer.preconditions import is_not_modified
+from streamer.ordering import Ordering
+from streamer.preconditions import Condition, Preconditions, range_applies
 from streamer.response import Response
 from streamer.target import folder_location, read_target
 
@@ -48,6 +55,7 @@ class Exchange:
     def __init__(
         self,
         catalog: Catalog,
+        ordering: Ordering,
         delivery: Delivery,
         *,
         now: Callable[[], float],
@@ -56,6 +64,7 @@ class Exchange:
         pseudonym: str,
     ) -> None:
         self._catalog = catalog
+        self._ordering = ordering
         self._delivery = delivery
         self._now = now
         self._prefix = prefix
@@ -137,23 +146,37 @@ class Exchange:
     async def _send_artifact(
         self, published: PublishedArtifact, asked: Asked, response: Response, notes: Notes
     ) -> None:
-        known = fields.representation_fields(published, now=self._now())
-        common = fields.gateway_fields(self._pseudonym)
-        if is_not_modified(
-            fields.entity_tag(published.artifact),
-            published.last_modified,
-            if_none_match=asked.values("If-None-Match"),
-            if_modified_since=asked.value("If-Modified-Since"),
-        ):
-            notes.source = "catalog"
-            response.send_head(304, (*known, *common, *fields.cache_status(hit=True)))
-            response.end()
+        head = (
+            *fields.representation_fields(published, now=self._now()),
+            *fields.gateway_fields(self._pseudonym),
+        )
+        etag, last_modified = fields.entity_tag(published.artifact), published.last_modified
+        condition = _preconditions(asked).evaluate(etag, last_modified)
+        if condition is Condition.FAILED:
+            raise PreconditionFailed
+        if condition is Condition.NOT_MODIFIED:
+            self._send_head_alone(304, head, response, notes)
             return
-        head = (*fields.content_fields(published.artifact), *known, *common)
+        # Range means something to GET alone (RFC 9110 section 14.2).
+        applies = asked.method == "GET" and range_applies(
+            asked.values("If-Range"), etag, last_modified
+        )
+        order = self._ordering.order(published, asked.values("Range") if applies else ())
         if asked.method == "HEAD":
-            notes.source = "catalog"
-            response.send_head(200, (*head, *fields.cache_status(hit=True)))
-            response.end()
-            return
-        self._delivery.refuse_resume(published.artifact, asked.values("Range"))
-        await self._delivery.deliver(published, head, response, notes)
+            self._send_head_alone(200, (*order.content_fields, *head), response, notes)
+        else:
+            await self._delivery.deliver(order, head, response, notes)
+
+    def _send_head_alone(self, status: int, head: Fields, response: Response, notes: Notes) -> None:
+        notes.source = "catalog"
+        response.send_head(status, (*head, *fields.cache_status(hit=True)))
+        response.end()
+
+
+def _preconditions(asked: Asked) -> Preconditions:
+    return Preconditions(
+        if_match=asked.values("If-Match"),
+        if_unmodified_since=asked.value("If-Unmodified-Since"),
+        if_none_match=asked.values("If-None-Match"),
+        if_modified_since=asked.value("If-Modified-Since"),
+    )

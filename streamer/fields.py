@@ -24,6 +24,7 @@ from streamer import __version__
 from streamer.errors import OriginAnsweredOtherwise, OriginError
 from streamer.kinds import cache_control
 from streamer.model import Artifact, Digest, Fields, PublishedArtifact
+from streamer.partial_content import Selection
 from streamer.preconditions import write_date
 
 NAME = "pulp-streamer"
@@ -130,15 +131,27 @@ def representation_fields(published: PublishedArtifact, *, now: float) -> Fields
     )
 
 
-def content_fields(artifact: Artifact) -> Fields:
-    """What the catalog says of the content itself; common to GET and HEAD."""
-    length = () if artifact.size is None else (("Content-Length", str(artifact.size)),)
+def content_fields(selection: Selection, *, accepts_ranges: bool) -> Fields:
+    """What the catalog says of the content itself; common to GET and HEAD.
+
+    Repr-Digest is about the whole, also in a response that holds a part (RFC 9530 section 3).
+    """
     return (
-        *length,
-        ("Content-Type", artifact.media_type),
-        ("Accept-Ranges", "none"),
-        *_repr_digest(artifact.digests),
+        *selection.fields,
+        ("Accept-Ranges", "bytes" if accepts_ranges else "none"),
+        *_repr_digest(selection.artifact.digests),
     )
+
+
+def unverified(head: Fields) -> Fields:
+    """The same head for content that nobody verified: no cache may keep it."""
+    kept = (field for field in head if field[0] != "Cache-Control")
+    return (*kept, ("Cache-Control", "no-store"))
+
+
+def unsatisfiable_range(size: int) -> Fields:
+    """What a 416 says of the length (RFC 9110 section 14.4)."""
+    return (("Content-Range", f"bytes */{size}"),)
 
 
 def _repr_digest(digests: Iterable[Digest]) -> Fields:

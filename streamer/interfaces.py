@@ -17,6 +17,7 @@ from streamer.model import (
     PublishedArtifact,
     RemoteArtifact,
 )
+from streamer.ranges import ByteRange
 
 
 class Sink(Protocol):
@@ -55,10 +56,12 @@ class Download(Protocol):
 class Downloader(Protocol):
     """Built by an importer for one remote artifact."""
 
-    async def open(self) -> Download:
-        """Ask the origin; completes when its fields have arrived.
+    async def open(self, span: ByteRange | None = None) -> Download:
+        """Ask the origin for all of the content, or for `span` alone; completes with its fields.
 
-        Raises an `OriginError` for whatever the origin or the way to it did wrong.
+        Who asks for a span looks at `response.part_of`: None means that the origin ignores ranges
+        and sends all. Raises an `OriginError` for whatever the origin or the way to it did wrong;
+        to send another range than the one asked for is wrong.
         """
 
 

@@ -165,7 +165,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class OriginResponse:
-    """What an origin answered before its content: the length it claims, and its fields."""
+    """What an origin answered before its content: the length it claims, and its fields.
+
+    `part_of` is set where it sends the range it was asked for and no more: the complete length
+    that it says the content has.
+    """
 
     length: int | None
     fields: Fields = ()
+    part_of: int | None = None

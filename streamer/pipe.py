@@ -32,8 +32,9 @@ from streamer.errors import (
 )
 from streamer.interfaces import Download
 from streamer.pace import Alarm, Patience
+from streamer.partial_content import Cut
 from streamer.response import Phase, Response
-from streamer.verify import TAIL_BYTES, ContentVerifier, HeldTail
+from streamer.verify import TAIL_BYTES, HeldTail, Verifier
 
 
 class Reader(Protocol):
@@ -61,7 +62,7 @@ class Fetch:
     def __init__(
         self,
         download: Download,
-        verifier: ContentVerifier,
+        verifier: Verifier,
         reader: Reader,
         *,
         clock: IReactorTime,
@@ -147,28 +148,31 @@ class Fetch:
 
 @implementer(IPushProducer)
 class ResponseReader:
-    """One client's response as a reader: its head, its held tail, its pace.
+    """One client's response as a reader: its head, what is cut for it, its held tail, its pace.
 
-    A small artifact is held whole, so its head goes out after its last byte was verified. A large
-    one of known size gets its head at once and keeps back its last bytes. One of unknown size is
-    treated as small until it has proved not to be.
+    What comes of small content is held whole, so its head goes out after its last byte was
+    verified. Large content of known size gets its head at once and keeps back the last bytes of
+    what is cut from it. Content of unknown size is treated as small until it has proved not to be.
     """
 
     def __init__(
         self,
         response: Response,
-        size: int | None,
+        cut: Cut,
         send_head: Callable[[int | None], None],
         *,
+        is_large: bool,
         clock: IReactorTime,
         small_bytes: int,
         stall_seconds: float,
     ) -> None:
         self._response = response
-        self._size = size
+        self._cut = cut
         self._send_head = send_head
-        self._is_large = size is not None and size > small_bytes
-        self._tail = HeldTail(size, TAIL_BYTES if self._is_large else small_bytes)
+        self._is_large = is_large
+        # Frames between parts may make more of small content than `small_bytes`.
+        held_bytes = small_bytes if cut.length is None else cut.length
+        self._tail = HeldTail(cut.length, TAIL_BYTES if is_large else held_bytes)
         self._fetch: Fetch | None = None
         self._stall_seconds = stall_seconds
         self._patience = Patience(clock, stall_seconds, response.taken_mark, self._give_up)
@@ -184,10 +188,10 @@ class ResponseReader:
     def attach(self, fetch: Fetch) -> None:
         self._fetch = fetch
         if self._is_large:
-            self._begin(self._size)
+            self._begin(self._cut.length)
 
     def take(self, content: bytes) -> None:
-        passed = self._tail.push(content)
+        passed = [free for piece in self._cut.push(content) for free in self._tail.push(piece)]
         if passed and self._response.phase is Phase.BEFORE_HEAD:
             if not self._response.can_show_truncation:
                 raise LengthUnknown
@@ -197,7 +201,8 @@ class ResponseReader:
 
     async def complete(self) -> None:
         self._was_held_whole = self._response.phase is Phase.BEFORE_HEAD
-        self._begin(self._tail.held_bytes if self._size is None else self._size)
+        length = self._cut.length
+        self._begin(self._tail.held_bytes if length is None else length)
         for piece in self._tail.release():
             self._response.write(piece)
         if self._paused:

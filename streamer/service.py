@@ -38,12 +38,14 @@ from streamer.admin import AdminApp, AdminSite, Status
 from streamer.app import ContentResource
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.delivery import Delivery
+from streamer.distrust import Distrust
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
 from streamer.importers import ImporterPool, Registry, Surroundings
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
+from streamer.ordering import Ordering
 from streamer.settings import Settings, load_settings
 from streamer.transfers import TransferLog
 
@@ -108,10 +110,12 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     metrics = Metrics(CollectorRegistry())
     catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
     importers = ImporterPool(Registry(), Surroundings(reactor, pseudonym))
+    distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
     content = ContentResource(
         Exchange(
             catalog,
-            Delivery(catalog, importers, metrics, settings.delivery, reactor),
+            Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
+            Delivery(catalog, importers, metrics, distrust, settings.delivery, reactor),
             now=time.time,
             prefix=settings.content.prefix,
             listings=settings.content.listings,

@@ -25,6 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from pydantic.fields import FieldInfo
 
 from streamer.errors import SettingInvalid
+from streamer.ranges import Unlearned
 
 SYSTEM_FILE = Path("/etc/pulp-streamer/streamer.toml")
 CONFIG_VARIABLE = "PULP_STREAMER_CONFIG"
@@ -191,6 +192,17 @@ class DeliverySettings(_Section):
     distrust_seconds: Seconds = Field(default=600.0, alias="distrust", description=TIME_TEXT)
 
 
+class RangeSettings(_Section):
+    """How ranges are answered of artifacts that no table of pieces can verify."""
+
+    unlearned: Unlearned = Field(default="auto", description="auto, verify, pass or refuse")
+    verify_up_to_bytes: Size = Field(
+        default=64 * 1024**2,
+        alias="verify_up_to",
+        description="a size such as 64MiB, or a number of bytes",
+    )
+
+
 class LogSettings(_Section):
     """How the log is written."""
 
@@ -204,6 +216,7 @@ class Settings(_Section):
     content: ContentSettings = ContentSettings()
     admin: AdminSettings = AdminSettings()
     delivery: DeliverySettings = DeliverySettings()
+    range: RangeSettings = RangeSettings()
     log: LogSettings = LogSettings()
 
 

@@ -23,6 +23,7 @@ from streamer.model import (
     PublishedArtifact,
     RemoteArtifact,
 )
+from streamer.ranges import ByteRange
 
 
 class MemoryDownload:
@@ -39,9 +40,10 @@ class MemoryDownload:
         error: OriginError | None = None,
         length: int | None = None,
         fields: Fields = (),
+        part_of: int | None = None,
         at_once: bool = True,
     ) -> None:
-        self.response = OriginResponse(length, fields)
+        self.response = OriginResponse(length, fields, part_of)
         self.calls: list[str] = []
         """The names of the methods that were called, in order."""
         self._chunks = deque(chunks)
@@ -164,6 +166,8 @@ class MemoryImporters:
         self.broken: dict[str, str] = {}
         self.opened: list[tuple[str, str]] = []
         """Importer's name and URL of every attempt, in order."""
+        self.spans: list[ByteRange | None] = []
+        """What every attempt asked for, in the same order; None is all of the content."""
         self._outcomes: dict[str, deque[Outcome]] = {}
 
     def script(self, url: str, *outcomes: Outcome) -> None:
@@ -175,8 +179,9 @@ class MemoryImporters:
             raise ImporterBroken(config.name, self.broken[config.name])
         return MemoryImporter(self)
 
-    async def open(self, source: RemoteArtifact) -> Download:
+    async def open(self, source: RemoteArtifact, span: ByteRange | None) -> Download:
         """Do what the script says next of this source."""
+        self.spans.append(span)
         self.opened.append((source.importer.name, source.url))
         outcomes = self._outcomes.get(source.url)
         outcome = outcomes.popleft() if outcomes else OriginLacksIt(404)
@@ -205,5 +210,5 @@ class MemoryDownloader:
         self._importers = importers
         self._source = source
 
-    async def open(self) -> Download:
-        return await self._importers.open(self._source)
+    async def open(self, span: ByteRange | None = None) -> Download:
+        return await self._importers.open(self._source, span)

@@ -1,13 +1,14 @@
 """Verification over chunks: is this the content that was promised, and how much may go out?
 
-Two small machines, kept apart from any transport so that every case can be tried on bytes alone.
-Neither trusts a length or an ending that an origin announced; they only count and digest.
+Small machines, kept apart from any transport so that every case can be tried on bytes alone.
+None trusts a length or an ending that an origin announced; they only count and digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
+from typing import Protocol
 
 from streamer.errors import DigestMismatch, SizeMismatch
 from streamer.model import Digest
@@ -17,12 +18,18 @@ TAIL_BYTES = 16 * 1024
 of a usual read costs nothing more and withholds a wrong last block altogether."""
 
 
-class ContentVerifier:
-    """Compares content with a promised size (None if unknown) and digest, chunk by chunk.
+class Verifier(Protocol):
+    """Looks at content chunk by chunk; after it has raised, no more of it may be used."""
 
-    After an `update` or `finish` has raised, the content is known to be wrong and no more of it
-    may be used.
-    """
+    def update(self, chunk: bytes) -> None:
+        """Look at the next bytes; raises a `ContentMismatch` as soon as they cannot be right."""
+
+    def finish(self) -> None:
+        """Return if all that can be known of the content is right; else a `ContentMismatch`."""
+
+
+class ContentVerifier:
+    """Compares content with a promised size (None if unknown) and digest, chunk by chunk."""
 
     def __init__(self, size: int | None, digest: Digest) -> None:
         self._size = size
@@ -44,6 +51,25 @@ class ContentVerifier:
         found = Digest(self._promised.algorithm, self._running.hexdigest())
         if found != self._promised:
             raise DigestMismatch(self._promised, found)
+
+
+class LengthVerifier:
+    """Counts content of which no digest is known: all that can be shown of a range by itself."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._received_bytes = 0
+
+    def update(self, chunk: bytes) -> None:
+        """Count the next bytes; raises `SizeMismatch` as soon as there are too many."""
+        self._received_bytes += len(chunk)
+        if self._received_bytes > self._size:
+            raise SizeMismatch(self._size, f"{self._received_bytes} or more")
+
+    def finish(self) -> None:
+        """Return if there were as many as promised; raises `SizeMismatch` if not."""
+        if self._received_bytes != self._size:
+            raise SizeMismatch(self._size, self._received_bytes)
 
 
 class HeldTail:

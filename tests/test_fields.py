@@ -18,14 +18,22 @@ from streamer.fields import (
     origin_request_fields,
     proxy_status,
     representation_fields,
+    unsatisfiable_range,
+    unverified,
 )
 from streamer.model import Artifact, Digest, PublicationId, PublishedArtifact
+from streamer.partial_content import Selection
+from streamer.ranges import ByteRange
 
 SHA256 = Digest("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
 SHA512 = Digest("sha512", "00" * 64)
 MD5 = Digest("md5", "900150983cd24fb0d6963f7d28e17f72")
 ARTIFACT = Artifact((SHA256,), 3, "text/plain")
 PUBLISHED = PublishedArtifact("f", "base", PublicationId(1), ARTIFACT, "package", 784111777)
+
+
+def of_artifact(artifact):
+    return content_fields(Selection(artifact), accepts_ranges=True)
 
 
 # -- to the origin
@@ -170,18 +178,54 @@ def test_representation_served_by_grace_is_fresh_for_what_is_left_of_it():
 
 
 def test_content_of_known_size_has_its_length_type_and_digest():
-    """RFC 9110 8.6 and 8.3, RFC 9530 3; no ranges are served yet (RFC 9110 14.3)."""
-    assert content_fields(ARTIFACT) == (
+    """RFC 9110 8.6 and 8.3, RFC 9530 3."""
+    assert of_artifact(ARTIFACT) == (
         ("Content-Length", "3"),
         ("Content-Type", "text/plain"),
-        ("Accept-Ranges", "none"),
+        ("Accept-Ranges", "bytes"),
         ("Repr-Digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"),
     )
 
 
+def test_part_of_content_has_the_digest_of_the_whole():
+    """RFC 9530 3: Repr-Digest is about the representation, whatever part of it is sent."""
+    part = Selection(ARTIFACT, (ByteRange(0, 0),))
+
+    assert content_fields(part, accepts_ranges=True) == (
+        ("Content-Length", "1"),
+        ("Content-Type", "text/plain"),
+        ("Content-Range", "bytes 0-0/3"),
+        ("Accept-Ranges", "bytes"),
+        ("Repr-Digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"),
+    )
+
+
+def test_content_whose_ranges_are_not_served_says_so():
+    """RFC 9110 14.3: `none` advises a client not to try."""
+    fields = content_fields(Selection(ARTIFACT), accepts_ranges=False)
+
+    assert dict(fields)["Accept-Ranges"] == "none"
+
+
+def test_head_of_unverified_content_lets_no_cache_keep_it():
+    """What nobody verified must not be served to others as if it were right."""
+    head = (("ETag", '"x"'), ("Cache-Control", "public, max-age=86400"), ("Via", "1.1 me"))
+
+    assert unverified(head) == (
+        ("ETag", '"x"'),
+        ("Via", "1.1 me"),
+        ("Cache-Control", "no-store"),
+    )
+
+
+def test_unsatisfiable_range_tells_the_length():
+    """RFC 9110 14.4."""
+    assert unsatisfiable_range(47022) == (("Content-Range", "bytes */47022"),)
+
+
 def test_content_of_unknown_size_has_no_length():
     """RFC 9110 8.6: a length that is not known is not stated."""
-    names = [name for name, _ in content_fields(Artifact((SHA256,), None, "text/plain"))]
+    names = [name for name, _ in of_artifact(Artifact((SHA256,), None, "text/plain"))]
 
     assert "Content-Length" not in names
 
@@ -190,14 +234,14 @@ def test_digests_of_algorithms_that_rfc9530_names_are_stated_together():
     """RFC 9530 5: one dictionary member for each, none for a deprecated one."""
     artifact = Artifact((SHA256, SHA512, MD5), 3, "text/plain")
 
-    value = dict(content_fields(artifact))["Repr-Digest"]
+    value = dict(of_artifact(artifact))["Repr-Digest"]
 
     assert value == f"sha-256=:{SHA256.base64}:, sha-512=:{SHA512.base64}:"
 
 
 def test_weak_digest_alone_is_not_stated():
     """RFC 9530 5: md5 is insecure and no client should rely on it."""
-    names = [name for name, _ in content_fields(Artifact((MD5,), 3, "text/plain"))]
+    names = [name for name, _ in of_artifact(Artifact((MD5,), 3, "text/plain"))]
 
     assert "Repr-Digest" not in names
 

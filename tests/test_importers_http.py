@@ -40,6 +40,7 @@ from streamer.errors import (
 from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType, join_url
 from streamer.model import DownloadConfig, RemoteArtifact
+from streamer.ranges import ByteRange
 
 SECRET = "s3cret-pa55"
 BASE = "http://192.0.2.1/repo"
@@ -220,11 +221,11 @@ class Sink:
 class Opening:
     """One download from an importer, on its way."""
 
-    def __init__(self, url="f", **config):
+    def __init__(self, url="f", span=None, **config):
         self.reactor = MemoryReactorClock()
         importer = build(self.reactor, **config)
         self.results = []
-        self.running = Deferred.fromCoroutine(importer.downloader(source(url)).open())
+        self.running = Deferred.fromCoroutine(importer.downloader(source(url)).open(span))
         self.running.addBoth(self.results.append)
         self.sink = Sink()
 
@@ -581,3 +582,100 @@ def test_failure_is_mapped_without_its_words(raised, expected):
     assert type(caught.value) is expected
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is raised
+
+
+# -- a span
+
+
+SPAN = ByteRange(2, 5)
+PARTIAL = "206 Partial Content"
+
+
+def test_span_is_asked_for_as_a_range():
+    """RFC 9110 14.2: both positions, included."""
+    assert fields_sent(Opening(span=SPAN), "range") == ["bytes=2-5"]
+
+
+def test_whole_content_is_asked_for_without_a_range():
+    """A Range that nobody needs would only invite mistakes."""
+    assert fields_sent(Opening(), "range") == []
+
+
+def test_span_that_is_proven_opens_a_download():
+    """RFC 9110 15.3.7: 206, and Content-Range says what was asked for, and of how much."""
+    opening = Opening(span=SPAN)
+
+    opening.connect().send(
+        f"HTTP/1.1 {PARTIAL}", "Content-Range: bytes 2-5/10", "Content-Length: 4", content=b"cdef"
+    )
+    opening.download.deliver(opening.sink)
+
+    assert opening.download.response.part_of == 10
+    assert opening.download.response.length == 4
+    assert opening.sink.content == b"cdef"
+
+
+def test_origin_that_ignores_the_range_opens_a_download_of_all():
+    """RFC 9110 14.2: a server may; whoever asked sees it by `part_of`."""
+    opening = Opening(span=SPAN)
+
+    opening.connect().send("HTTP/1.1 200 OK", "Content-Length: 10", content=b"abcdefghij")
+
+    assert opening.download.response.part_of is None
+    assert opening.download.response.length == 10
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(["Content-Range: bytes 1-4/10"], id="shifted"),
+        pytest.param(["Content-Range: bytes 2-6/10"], id="longer"),
+        pytest.param(["Content-Range: bytes 2-4/10"], id="shorter"),
+        pytest.param(["Content-Range: bytes 2-5/*"], id="of-unknown-length"),
+        pytest.param(["Content-Range: bytes 2-5"], id="malformed"),
+        pytest.param(["Content-Range: bytes 2-5/10", "Content-Range: bytes 2-5/10"], id="repeated"),
+        pytest.param(["Content-Type: multipart/byteranges; boundary=x"], id="multipart"),
+        pytest.param(["Content-Range: bytes 2-5/10", "Content-Length: 5"], id="other-length"),
+        pytest.param(["Content-Range: bytes 2-5/10", "Content-Encoding: gzip"], id="coded"),
+    ],
+)
+def test_span_that_is_not_proven_is_refused(fields):
+    """No digest would find it out."""
+    opening = Opening(span=SPAN)
+    origin = opening.connect()
+
+    origin.send(f"HTTP/1.1 {PARTIAL}", *fields)
+
+    assert isinstance(opening.error, OriginNonsense)
+    assert origin.transport.producerState == "stopped"
+
+
+def test_span_under_the_coding_identity_is_a_span():
+    """RFC 9110 12.5.3: `identity` says that there is none."""
+    opening = Opening(span=SPAN)
+
+    opening.connect().send(
+        f"HTTP/1.1 {PARTIAL}", "Content-Range: bytes 2-5/10", "Content-Encoding: Identity"
+    )
+
+    assert opening.download.response.part_of == 10
+
+
+def test_partial_content_that_nobody_asked_for_is_refused():
+    """RFC 9110 15.3.7: a 206 answers a Range, and there was none."""
+    opening = Opening()
+
+    opening.connect().send(
+        f"HTTP/1.1 {PARTIAL}", "Content-Range: bytes 2-5/10", "Content-Length: 4"
+    )
+
+    assert opening.error.received_status == 206
+
+
+def test_origin_that_finds_the_range_not_satisfiable_is_refused():
+    """What it has is shorter than what was published."""
+    opening = Opening(span=SPAN)
+
+    opening.connect().send("HTTP/1.1 416 Range Not Satisfiable", "Content-Length: 0")
+
+    assert opening.error.received_status == 416

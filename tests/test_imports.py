@@ -18,7 +18,7 @@ import streamer
 
 # -- the layers, from the bottom to the top --------------------------------------------------------
 
-PURE = "errors model fields target preconditions kinds ranges verify plan"
+PURE = "errors model fields target preconditions kinds ranges partial_content verify plan"
 """Records and decisions: no Twisted, no clock, no I/O."""
 
 RECORDS = "settings metrics transfers"
@@ -26,8 +26,8 @@ RECORDS = "settings metrics transfers"
 
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
-PUMP = "pace response pipe"
-HEART = "distrust delivery exchange"
+PUMP = "pace response pipe spans"
+HEART = "distrust ordering attempt delivery exchange"
 EDGE = "app front listing admin logs"
 
 ALLOWED = {
@@ -48,10 +48,13 @@ ALLOWED = {
     "pace": f"{PURE} {RECORDS} {PORTS}",
     "response": f"{PURE} pace",
     "pipe": f"{PURE} {RECORDS} {PORTS} pace response",
+    "spans": f"{PURE} {PORTS}",
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
-    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust",
-    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust delivery listing",
+    "ordering": f"{PURE} {RECORDS} distrust",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering",
+    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering attempt",
+    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery listing",
     "listing": "model",
     "logs": f"{PURE} {RECORDS}",
     "front": f"{PURE} {RECORDS} {PORTS} {PUMP} {HEART}",

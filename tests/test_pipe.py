@@ -26,6 +26,7 @@ from streamer.errors import (
     SizeMismatch,
 )
 from streamer.model import Digest
+from streamer.partial_content import Uncut
 from streamer.pipe import Fetch, ResponseReader, pipe
 from streamer.response import Phase, Response
 from streamer.testing import MemoryDownload
@@ -80,8 +81,9 @@ class Transfer:
         wanted = content if digest_of is None else digest_of
         self.reader = ResponseReader(
             self.response,
-            size,
+            Uncut(size),
             self._send_head,
+            is_large=size is not None and size > SMALL_BYTES,
             clock=self.clock,
             small_bytes=SMALL_BYTES,
             stall_seconds=STALL_SECONDS,

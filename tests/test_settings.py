@@ -247,7 +247,7 @@ def test_toml_value_of_another_type_is_refused(tmp_path, text):
             "[catalogue]\nkeep = 1",
             "section [catalogue] in {}: no such setting; did you mean catalog?",
         ),
-        ("[range]\nunlearned = 'pass'", "section [range] in {}: no such setting; there are admin,"),
+        ("[memory]\nbudget = '1GiB'", "section [memory] in {}: no such setting; there are admin,"),
         ("catalog = 3", "catalog in {}: must be a section, [catalog]"),
         ("catalog.keep = [", "{}: is not TOML (at end of document)"),
     ],

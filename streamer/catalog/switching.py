@@ -7,7 +7,7 @@ each gets a number of its own and supersedes the other.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from streamer.catalog.database import Database
 from streamer.catalog.inventory import lock_distribution, publication_by_id, publications_of
@@ -39,7 +39,11 @@ def switch(
     published = connection.execute(
         update(publications)
         .where(publications.c.id == publication, publications.c.state == "building")
-        .values(state="published", number=number, published_at=now)
+        .values(
+            state="published",
+            number=number,
+            published_at=_later_second(connection, base_path, now),
+        )
     )
     if not published.rowcount:
         raise given_up(base_path)
@@ -96,6 +100,18 @@ def _point_at(connection: Connection, base_path: str, publication: PublicationId
         .where(distributions.c.base_path == base_path)
         .values(current_publication_id=publication)
     )
+
+
+def _later_second(connection: Connection, base_path: str, now: float) -> float:
+    """A moment whose second no publication of this distribution has.
+
+    So content that changed has another Last-Modified, however quickly one publishes: only then is
+    the date a strong validator, and a range may depend on it (RFC 9110 section 8.8.2.2).
+    """
+    latest = connection.execute(
+        select(func.max(publications.c.published_at)).where(publications.c.base_path == base_path)
+    ).scalar_one()
+    return now if latest is None else max(now, float(int(latest) + 1))
 
 
 def _supersede(

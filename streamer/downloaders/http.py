@@ -1,7 +1,7 @@
 """Download one artifact over HTTP or HTTPS, with treq.
 
-`open` completes when the origin's fields are here and acceptable: status 200 and, where the size
-is known, no other length. Redirects are not followed: they count as a refusal.
+`open` completes when the origin's fields are here and acceptable: status 200, or the 206 that was
+asked for and no other. Redirects are not followed: they count as a refusal.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 from OpenSSL import SSL
@@ -50,6 +51,7 @@ from streamer.errors import (
 )
 from streamer.interfaces import Sink
 from streamer.model import Fields, OriginResponse
+from streamer.ranges import ByteRange, read_content_range
 
 DISCARD_BYTES = 64 * 1024
 DISCARD_SECONDS = 2
@@ -79,17 +81,26 @@ class HttpDownloader:
         self._url = url
         self._fields = fields
 
-    async def open(self) -> HttpDownload:
+    async def open(self, span: ByteRange | None = None) -> HttpDownload:
         """Ask for the content; see `interfaces.Downloader`."""
-        client = HTTPClient(VerbatimAgent(self._agent, self._url))
+        agent = VerbatimAgent(self._agent, self._url)
+        wanted = () if span is None else (("Range", f"bytes={span}"),)
         with origin_errors():
-            response = await client.get(
-                self._url, headers=_headers(self._fields), unbuffered=True, allow_redirects=False
+            response = await HTTPClient(agent).get(
+                self._url,
+                headers=_headers(self._fields + wanted),
+                unbuffered=True,
+                allow_redirects=False,
             )
         download = HttpDownload(response)
-        if _is_too_large(download.response.fields):
+        try:
+            _refuse_unusable_fields(download.response.fields)
+            if span is not None and response.code == 206:
+                download.prove(span, agent.content_coding)
+                return download
+        except OriginNonsense:
             download.stop()
-            raise OriginNonsense("its fields are too many or too large")
+            raise
         if response.code != 200:
             download.discard(self._clock)
             raise _REFUSALS.get(response.code, OriginRefused)(response.code)
@@ -111,6 +122,19 @@ class HttpDownload(Protocol):
         self._received_bytes = 0
         self._giving_up: IDelayedCall | None = None
         self.response = OriginResponse(_length(response), _fields(response))
+
+    def prove(self, span: ByteRange, coding: str | None) -> None:
+        """Take a 206 for `span` if it shows that it is nothing else (RFC 9110 section 15.3.7).
+
+        No digest will find a wrong one out. Raises `OriginNonsense`.
+        """
+        values = [v for name, v in self.response.fields if name.lower() == "content-range"]
+        sent, size = (read_content_range(values[0]) if len(values) == 1 else None) or (None, None)
+        if sent != span or self.response.length not in (None, span.length):
+            raise OriginNonsense("it sends another range than the one it was asked for")
+        if (coding or "identity").lower() != "identity":
+            raise OriginNonsense("it applied a content coding to a range")
+        self.response = replace(self.response, part_of=size)
 
     def deliver(self, sink: Sink) -> None:
         self._sink = sink
@@ -188,9 +212,10 @@ def _length(response: IResponse) -> int | None:
     return None if response.length is UNKNOWN_LENGTH else int(response.length)
 
 
-def _is_too_large(fields: Fields) -> bool:
+def _refuse_unusable_fields(fields: Fields) -> None:
     size = sum(len(name) + len(value) for name, value in fields)
-    return len(fields) > HEAD_FIELDS or size > HEAD_BYTES
+    if len(fields) > HEAD_FIELDS or size > HEAD_BYTES:
+        raise OriginNonsense("its fields are too many or too large")
 
 
 def _fields(response: IResponse) -> Fields:

@@ -1,0 +1,78 @@
+"""What a response is to hold, and in which way that is come by; `delivery` then does it.
+
+Separate because it is decided before any origin is asked, from the request, the catalog, the
+settings and the memory of what broke off. A request that could complete a wrong file, or that asks
+for bytes beyond the end, is refused here (invariant 1, RFC 9110 section 15.5.17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streamer import fields
+from streamer.distrust import Distrust
+from streamer.errors import ResumeRefused
+from streamer.model import Fields, PublishedArtifact
+from streamer.partial_content import Selection
+from streamer.ranges import ByteRange, Way, resumes, select, spans, way_of
+from streamer.settings import RangeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One response to be: of which artifact, what of it, in which way."""
+
+    published: PublishedArtifact
+    selection: Selection
+    way: Way
+    accepts_ranges: bool
+
+    @property
+    def spans(self) -> tuple[ByteRange, ...]:
+        """What to ask an origin for, one after the other; nothing where the whole is needed."""
+        return spans(self.selection.parts) if self.way is Way.PASSED else ()
+
+    @property
+    def content_fields(self) -> Fields:
+        """The fields of the content that it holds."""
+        return fields.content_fields(self.selection, accepts_ranges=self.accepts_ranges)
+
+
+class Ordering:
+    """Turns requests into orders, by the settings `range.*`; shared by all exchanges."""
+
+    def __init__(
+        self, settings: RangeSettings, distrust: Distrust, new_boundary: Callable[[], str]
+    ) -> None:
+        self._settings = settings
+        self._distrust = distrust
+        self._new_boundary = new_boundary
+
+    def order(self, published: PublishedArtifact, ranges: Sequence[str]) -> Order:
+        """The order that these lines of a Range field make.
+
+        Raises `ResumeRefused` or `RangeNotSatisfiable`.
+        """
+        artifact = published.artifact
+        is_distrusted = self._distrust.holds_for(artifact)
+        if is_distrusted and resumes(ranges):
+            raise ResumeRefused
+        accepts = self._accepts_ranges(published)
+        parts = select(ranges, artifact.size) if accepts and artifact.size is not None else ()
+        way = way_of(
+            parts,
+            artifact.size,
+            unlearned=self._settings.unlearned,
+            verify_up_to=self._settings.verify_up_to_bytes,
+            is_held=published.held,
+            is_distrusted=is_distrusted,
+        )
+        kept = () if way is Way.WHOLE else parts
+        boundary = self._new_boundary() if len(kept) > 1 else ""
+        return Order(published, Selection(artifact, kept, boundary), way, accepts)
+
+    def _accepts_ranges(self, published: PublishedArtifact) -> bool:
+        """Whether a satisfiable Range of this artifact can be answered with 206."""
+        is_refused = self._settings.unlearned == "refuse" and not published.held
+        return published.artifact.size is not None and not is_refused

@@ -1,0 +1,114 @@
+"""Several spans of one source as one download, each opened when the one before it is over.
+
+Separate from the pump, for which this is a download like any other: its content is that of the
+spans, strung together. It refuses what would mix two things into one response: a span of another
+length than asked for, and a later answer that is about another representation than the first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from streamer.errors import OriginError, OriginNonsense, SizeMismatch
+from streamer.interfaces import Download, Downloader, Sink
+from streamer.model import OriginResponse
+from streamer.ranges import ByteRange
+
+_VALIDATORS = ("etag", "last-modified")
+
+
+class SpansDownload:
+    """A download of `spans`, of which `first` is open already.
+
+    Its `response` is the first one's. Rule: at any moment one download is open, or being opened,
+    or it is over.
+    """
+
+    def __init__(self, downloader: Downloader, first: Download, spans: Sequence[ByteRange]) -> None:
+        self.response = first.response
+        self._downloader = downloader
+        self._current: Download | None = first
+        self._ahead = deque(spans)
+        self._span = self._ahead.popleft()
+        self._received_bytes = 0
+        self._opening: Deferred[None] | None = None
+        self._sink: Sink | None = None
+        self._is_paused = False
+
+    def deliver(self, sink: Sink) -> None:
+        self._sink = sink
+        if self._current is not None:
+            self._current.deliver(self)
+
+    def pause(self) -> None:
+        self._is_paused = True
+        if self._current is not None:
+            self._current.pause()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        if self._current is not None:
+            self._current.resume()
+
+    def stop(self) -> None:
+        self._sink = None
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._current is not None:
+            self._current.stop()
+
+    # -- the sink of each span's own download
+
+    def content_received(self, chunk: bytes) -> None:
+        self._received_bytes += len(chunk)
+        if self._received_bytes > self._span.length:
+            self._end(SizeMismatch(self._span.length, f"{self._received_bytes} or more"))
+        elif self._sink is not None:
+            self._sink.content_received(chunk)
+
+    def content_ended(self, error: OriginError | None) -> None:
+        if error is None and self._received_bytes != self._span.length:
+            error = SizeMismatch(self._span.length, self._received_bytes)
+        if error is not None or not self._ahead:
+            self._end(error)
+        elif self._sink is not None and self._current is not None:
+            self._current.stop()
+            self._current = None
+            self._opening = Deferred.fromCoroutine(self._go_on())
+            self._opening.addErrback(self._opening_failed)
+
+    async def _go_on(self) -> None:
+        self._span = self._ahead.popleft()
+        self._received_bytes = 0
+        download = await self._downloader.open(self._span)
+        self._opening, self._current = None, download
+        if _representation(download.response) != _representation(self.response):
+            self._end(OriginNonsense("its content changed between two ranges"))
+            return
+        if self._is_paused:
+            download.pause()
+        download.deliver(self)
+
+    def _opening_failed(self, failure: Failure) -> None:
+        self._opening = None
+        if isinstance(failure.value, OriginError):
+            self._end(failure.value)
+        else:
+            failure.trap(CancelledError)
+
+    def _end(self, error: OriginError | None) -> None:
+        sink, self._sink = self._sink, None
+        if self._current is not None:
+            self._current.stop()
+        if sink is not None:
+            sink.content_ended(error)
+
+
+def _representation(response: OriginResponse) -> list[object]:
+    """What shows that two answers are about the same content: its length and its validators."""
+    fields = {name.lower(): value for name, value in response.fields}
+    return [response.part_of, *(fields.get(name) for name in _VALIDATORS)]
