@@ -296,6 +296,15 @@ class CatalogContract:
 
         assert store.resolve("d/f").last_modified == NOON + 10
 
+    def test_file_that_changes_twice_within_a_second_gets_two_times(self, store):
+        """RFC 9110 8.8.2.2: a date that two contents share must not let a range be joined."""
+        times = []
+        for content in ("one", "two", "three"):
+            publish(store, "d", entry("f", content=content))
+            times.append(store.resolve("d/f").last_modified)
+
+        assert times == [NOON, NOON + 1, NOON + 2]
+
     # -- grace -----------------------------------------------------------------------------------
 
     def test_path_of_a_superseded_publication_answers_within_its_grace(self, store, clock):
