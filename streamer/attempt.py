@@ -8,7 +8,7 @@ there the parts are verified after all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +25,7 @@ from streamer.response import Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
 from streamer.transfers import Source, Verified
-from streamer.verify import ContentVerifier, LengthVerifier, Verifier
+from streamer.verify import Checkpoint, ContentVerifier, LengthVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Attempt:
         self._on_bytes = on_bytes
         self._spans = order.spans
         self._reader: ResponseReader | None = None
+        self._verifier: ContentVerifier | LengthVerifier | None = None
 
     @property
     def is_passed(self) -> bool:
@@ -85,6 +86,11 @@ class Attempt:
             return "passed"
         return "whole" if self._reader.was_held_whole else "held_tail"
 
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What is known of the content that has come, where a digest runs over it."""
+        return self._verifier.checkpoint if isinstance(self._verifier, ContentVerifier) else None
+
     async def run(self, head: Fields) -> None:
         """Send the response; its head is `head`, the content's fields, and what the origin adds.
 
@@ -93,9 +99,10 @@ class Attempt:
         download = await self._open()
         cut = self._order.selection.cut(self._spans)
         self._reader = self._make_reader(cut, self._head(head, download.response))
+        self._verifier = self._make_verifier()
         fetch = Fetch(
             download,
-            _verifier(self.artifact, self._spans),
+            self._verifier,
             self._reader,
             clock=self._clock,
             idle_seconds=self._settings.idle_seconds,
@@ -116,6 +123,12 @@ class Attempt:
         if len(self._spans) > 1:
             return SpansDownload(downloader, download, self._spans)
         return download
+
+    def _make_verifier(self) -> ContentVerifier | LengthVerifier:
+        """What can be known of the content that passes: all of it, or spans and no more."""
+        if self._spans:
+            return LengthVerifier(sum(span.length for span in self._spans))
+        return ContentVerifier(self.artifact.size, self.artifact.digest, self._order.checkpoints)
 
     def _head(self, head: Fields, origin: OriginResponse) -> Fields:
         return (
@@ -153,10 +166,3 @@ def _refuse_wrong_length(artifact: Artifact, origin: OriginResponse) -> None:
     announced = origin.length if origin.part_of is None else origin.part_of
     if None not in (artifact.size, announced) and artifact.size != announced:
         raise SizeMismatch(artifact.size, announced)
-
-
-def _verifier(artifact: Artifact, spans: Sequence[ByteRange]) -> Verifier:
-    """What can be known of the content that passes: all of it, or spans and no more."""
-    if spans:
-        return LengthVerifier(sum(span.length for span in spans))
-    return ContentVerifier(artifact.size, artifact.digest)

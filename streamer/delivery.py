@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from streamer.attempt import Attempt, Candidate, HeldDownloader
 from streamer.distrust import Distrust
 from streamer.errors import (
+    ClientStalled,
     ContentMismatch,
     ImporterBroken,
     NoOriginServed,
@@ -93,6 +94,9 @@ class Delivery:
             )
             try:
                 await self._until_head(response, deadline, attempt.run(head))
+            except (CancelledError, ClientStalled):
+                self._note_departure(attempt)
+                raise
             except OriginError as failure:
                 self._note_failure(attempt, failure)
                 failures.append((candidate.name, failure))
@@ -118,6 +122,11 @@ class Delivery:
             self._distrust.note(attempt.artifact)
         if response.phase is not Phase.BEFORE_HEAD:
             raise failure
+
+    def _note_departure(self, attempt: Attempt) -> None:
+        """The client went away with what it has; it may come back for the rest."""
+        if attempt.response.sent_bytes and attempt.checkpoint is not None:
+            self._distrust.note_checkpoint(attempt.artifact, attempt.checkpoint)
 
     def _plan(self, published: PublishedArtifact) -> Iterator[Candidate]:
         """The candidates in order; an importer is looked up only when its turn comes."""

@@ -220,6 +220,12 @@ class DigestMismatch(ContentMismatch):
     sentence = "the digest {0} was promised, the content has {1}"
 
 
+class BeginningMismatch(ContentMismatch):
+    """A client resumes what it got from an earlier transfer, and that was of other content."""
+
+    sentence = "an earlier transfer had other content in its first {0} bytes: one of them is wrong"
+
+
 class NoOriginServed(StreamerError):
     """Every attempt of an exchange failed before its head; what is said follows from all of them.
 

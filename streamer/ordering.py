@@ -17,16 +17,21 @@ from streamer.model import Fields, PublishedArtifact
 from streamer.partial_content import Selection
 from streamer.ranges import ByteRange, Way, resumes, select, spans, way_of
 from streamer.settings import RangeSettings
+from streamer.verify import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One response to be: of which artifact, what of it, in which way."""
+    """One response to be: of which artifact, what of it, in which way.
+
+    `checkpoints` are those of transfers that this one may be the resumption of.
+    """
 
     published: PublishedArtifact
     selection: Selection
     way: Way
     accepts_ranges: bool
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def spans(self) -> tuple[ByteRange, ...]:
@@ -70,7 +75,13 @@ class Ordering:
         )
         kept = () if way is Way.WHOLE else parts
         boundary = self._new_boundary() if len(kept) > 1 else ""
-        return Order(published, Selection(artifact, kept, boundary), way, accepts)
+        return Order(
+            published,
+            Selection(artifact, kept, boundary),
+            way,
+            accepts,
+            self._distrust.checkpoints(artifact) if resumes(ranges) else (),
+        )
 
     def _accepts_ranges(self, published: PublishedArtifact) -> bool:
         """Whether a satisfiable Range of this artifact can be answered with 206."""

@@ -44,6 +44,7 @@ class MemoryDownload:
         at_once: bool = True,
     ) -> None:
         self.response = OriginResponse(length, fields, part_of)
+        self.sent_bytes = 0
         self.calls: list[str] = []
         """The names of the methods that were called, in order."""
         self._chunks = deque(chunks)
@@ -79,6 +80,7 @@ class MemoryDownload:
     def send(self, chunk: bytes | None = None) -> None:
         """Send `chunk`, or the next one of the script; nothing after `stop`."""
         content = self._chunks.popleft() if chunk is None else chunk
+        self.sent_bytes += len(content)
         if self._sink is not None:
             self._sink.content_received(content)
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
-from streamer.errors import DigestMismatch, SizeMismatch
+from streamer.errors import BeginningMismatch, DigestMismatch, SizeMismatch
 from streamer.model import Digest
 
 TAIL_BYTES = 16 * 1024
@@ -28,20 +31,57 @@ class Verifier(Protocol):
         """Return if all that can be known of the content is right; else a `ContentMismatch`."""
 
 
-class ContentVerifier:
-    """Compares content with a promised size (None if unknown) and digest, chunk by chunk."""
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The digest of the first `position` bytes of content, in hexadecimal.
 
-    def __init__(self, size: int | None, digest: Digest) -> None:
+    Two passes that agree in it had the same bytes so far. So when one of them turns out right, the
+    other, which was broken off there, was right as well.
+    """
+
+    position: int
+    hex: str
+
+
+class ContentVerifier:
+    """Compares content with a promised size (None if unknown) and digest, chunk by chunk.
+
+    The `checkpoints` of earlier passes, made with the same algorithm, have to match on the way.
+    """
+
+    def __init__(
+        self, size: int | None, digest: Digest, checkpoints: Iterable[Checkpoint] = ()
+    ) -> None:
         self._size = size
         self._promised = digest
         self._running = hashlib.new(digest.algorithm, usedforsecurity=False)
+        self._ahead = deque(sorted(checkpoints, key=attrgetter("position")))
         self.received_bytes = 0
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What can be said of the bytes that have come so far."""
+        return Checkpoint(self.received_bytes, self._running.hexdigest())
+
     def update(self, chunk: bytes) -> None:
-        """Count and digest the next bytes; raises `SizeMismatch` as soon as there are too many."""
+        """Count and digest the next bytes.
+
+        Raises `SizeMismatch` as soon as there are too many, and `BeginningMismatch`.
+        """
+        start = self.received_bytes
         self.received_bytes += len(chunk)
         if self._size is not None and self.received_bytes > self._size:
             raise SizeMismatch(self._size, f"{self.received_bytes} or more")
+        while self._ahead and self._ahead[0].position <= self.received_bytes:
+            checkpoint = self._ahead.popleft()
+            before, chunk = (
+                chunk[: checkpoint.position - start],
+                chunk[checkpoint.position - start :],
+            )
+            start = checkpoint.position
+            self._running.update(before)
+            if self._running.hexdigest() != checkpoint.hex:
+                raise BeginningMismatch(checkpoint.position)
         self._running.update(chunk)
 
     def finish(self) -> None:

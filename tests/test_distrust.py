@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from streamer.distrust import MAX_ARTIFACTS, Distrust
+from streamer.distrust import MAX_ARTIFACTS, MAX_CHECKPOINTS, Distrust
 from streamer.model import Artifact, Digest
+from streamer.verify import Checkpoint
 
 
 def artifact(number=1):
@@ -73,3 +74,37 @@ def test_oldest_is_forgotten_when_there_are_too_many():
 
     assert not distrust.holds_for(artifact(0))
     assert distrust.holds_for(artifact(MAX_ARTIFACTS))
+
+
+def test_checkpoints_are_remembered_for_their_time():
+    """All of one artifact, each once, and none of another."""
+    clock = Clock()
+    distrust = Distrust(600, clock.seconds)
+    for position in (10, 20, 10):
+        distrust.note_checkpoint(artifact(1), Checkpoint(position, "ab"))
+
+    seen = [distrust.checkpoints(artifact(1)), distrust.checkpoints(artifact(2))]
+    clock.advance(600)
+    seen.append(distrust.checkpoints(artifact(1)))
+
+    assert seen == [(Checkpoint(20, "ab"), Checkpoint(10, "ab")), (), ()]
+
+
+def test_artifact_that_a_client_left_is_not_distrusted():
+    """Whoever resumes it is served what agrees with the checkpoint."""
+    distrust = Distrust(600, Clock().seconds)
+
+    distrust.note_checkpoint(artifact(), Checkpoint(10, "ab"))
+
+    assert not distrust.holds_for(artifact())
+
+
+def test_oldest_checkpoints_are_forgotten_when_there_are_too_many():
+    """Clients that come and go fill no memory."""
+    distrust = Distrust(600, Clock().seconds)
+
+    for position in range(MAX_CHECKPOINTS + 1):
+        distrust.note_checkpoint(artifact(), Checkpoint(position, "ab"))
+
+    assert len(distrust.checkpoints(artifact())) == MAX_CHECKPOINTS
+    assert Checkpoint(0, "ab") not in distrust.checkpoints(artifact())

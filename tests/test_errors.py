@@ -41,6 +41,7 @@ EXAMPLES = {
     "OriginRefused": (403,),
     "OriginNonsense": ("it is not HTTP",),
     "ContentTruncated": (5,),
+    "BeginningMismatch": (3,),
     "RangeNotSatisfiable": (3,),
     "SizeMismatch": (3, 4),
     "DigestMismatch": (Digest("sha256", "ab"), Digest("sha256", "cd")),

@@ -12,6 +12,7 @@ from exchanges import (
     LARGE,
     MODIFIED_DATE,
     SMALL,
+    STALL_SECONDS,
     Service,
     answer_of,
     pieces,
@@ -484,3 +485,67 @@ def test_digest_decides_what_is_distrusted(service):
 
     assert service.answer("/base/g", "Range: bytes=3-").content == SMALL[3:]
     assert sha256(SMALL) != sha256(LARGE)
+
+
+# -- after the client left
+
+
+def left_behind(content, *later, **settings):
+    """A service whose client left behind 100,000 bytes of `content`."""
+    service = Service(**settings)
+    first = MemoryDownload(pieces(content), at_once=False)
+    service.publish(LARGE, first, *later)
+    wire = service.ask("/base/f")
+    while first.sent_bytes < 100_000:
+        first.send()
+    wire.leave()
+    return service
+
+
+@pytest.mark.parametrize("settings", VERIFYING)
+def test_client_that_left_can_come_back_for_the_rest(settings):
+    """Its beginning was right, and the pass that its rest is cut out of agrees with it."""
+    service = left_behind(LARGE, whole(), **settings)
+
+    answer = service.answer("/base/f", "Range: bytes=90000-")
+
+    assert (answer.status, answer.content) == (206, LARGE[90_000:])
+    assert answer.is_complete
+
+
+@pytest.mark.parametrize("settings", [*VERIFYING, {"unlearned": "refuse"}])
+@pytest.mark.parametrize("value", ["bytes=90000-", "bytes=-9000"])
+def test_client_that_left_with_wrong_content_never_completes_it(settings, value):
+    """Nobody could know then; the pass of its resumption comes to another digest there."""
+    wrong = b"x" + LARGE[1:]
+    service = left_behind(wrong, whole(), whole(), **settings)
+
+    answers = [service.answer("/base/f", f"Range: {value}") for _ in range(2)]
+
+    assert [answer.is_complete and answer.status < 400 for answer in answers] == [False, False]
+
+
+def test_client_that_begins_anew_after_it_left_is_not_held_up():
+    """What it got then plays no part."""
+    service = left_behind(b"x" + LARGE[1:], whole())
+
+    answer = service.answer("/base/f")
+
+    assert (answer.status, answer.content) == (200, LARGE)
+
+
+def test_client_that_stalled_with_wrong_content_never_completes_it():
+    """It is cut off, and may come back."""
+    service = Service()
+    first = MemoryDownload(pieces(b"x" + LARGE[1:]), at_once=False)
+    service.publish(LARGE, first, whole())
+    wire = service.ask("/base/f")
+    first.send()
+    wire.stop_reading()
+    for _ in range(5):
+        service.clock.advance(STALL_SECONDS / 4)
+
+    answer = service.answer("/base/f", "Range: bytes=4000-")
+
+    assert service.transfers.written[0].verdict == "aborted"
+    assert not answer.is_complete

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.errors import DigestMismatch, SizeMismatch
+from streamer.errors import BeginningMismatch, DigestMismatch, SizeMismatch
 from streamer.model import STRONG_ALGORITHMS, WEAK_ALGORITHMS, Digest
-from streamer.verify import ContentVerifier, HeldTail
+from streamer.verify import Checkpoint, ContentVerifier, HeldTail, LengthVerifier
 
 CONTENT = b"The quick brown fox jumps over the lazy dog"
 
@@ -63,6 +63,68 @@ def test_one_flipped_bit_is_found_wherever_it_is(cut, data):
 
     with pytest.raises(DigestMismatch):
         run(verifier, chunks)
+
+
+def checkpoint_of(content):
+    """What a pass that broke off behind `content` would have left."""
+    verifier = ContentVerifier(None, digest_of(b""))
+    verifier.update(content)
+    return verifier.checkpoint
+
+
+@given(chunked(max_size=300), st.data())
+def test_checkpoints_of_the_same_content_match_wherever_they_are(cut, data):
+    """The verdict on right content depends neither on them nor on the chunks."""
+    content, chunks = cut
+    places = data.draw(st.lists(st.integers(0, len(content)), max_size=4))
+    verifier = ContentVerifier(
+        len(content), digest_of(content), [checkpoint_of(content[:place]) for place in places]
+    )
+
+    run(verifier, chunks)
+
+    assert len(content) == verifier.received_bytes
+
+
+@given(chunked(min_size=1, max_size=300), st.data())
+def test_checkpoint_of_other_content_is_found_with_the_byte_where_it_stands(cut, data):
+    """What is right now was not what somebody got then; nothing behind the place is accepted."""
+    content, chunks = cut
+    place = data.draw(st.integers(1, len(content)))
+    wrong = bytearray(content[:place])
+    wrong[data.draw(st.integers(0, place - 1))] ^= 1
+    verifier = ContentVerifier(len(content), digest_of(content), [checkpoint_of(bytes(wrong))])
+
+    with pytest.raises(BeginningMismatch) as caught:
+        run(verifier, chunks)
+
+    assert caught.value.args == (place,)
+
+
+def test_checkpoint_says_how_far_it_reaches():
+    """Its digest is that of the bytes so far."""
+    assert checkpoint_of(CONTENT) == Checkpoint(len(CONTENT), digest_of(CONTENT).hex)
+
+
+@pytest.mark.parametrize("chunks", [[], [b"ab"], [b"ab", b"c"]])
+def test_count_below_the_length_is_found_at_the_end(chunks):
+    """All that can be said of a range by itself is how long it is."""
+    with pytest.raises(SizeMismatch):
+        run(LengthVerifier(4), chunks)
+
+
+def test_count_beyond_the_length_is_found_at_once():
+    """The byte that is too many is not accepted."""
+    verifier = LengthVerifier(4)
+    verifier.update(b"abcd")
+
+    with pytest.raises(SizeMismatch):
+        verifier.update(b"e")
+
+
+def test_count_that_is_the_length_is_accepted():
+    """However it is cut."""
+    run(LengthVerifier(4), [b"a", b"", b"bcd"])
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size-known", "size-unknown"])
