@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
     ConnectError,
+    ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
     DNSLookupError,
@@ -534,6 +535,7 @@ def test_cancelling_while_waiting_for_the_fields_drops_the_connection(opening):
 def test_answer_that_is_not_usable_is_nonsense(opening, answer):
     """Whatever the parser makes of it, it is the origin's fault."""
     opening.origin.protocol.dataReceived(answer)
+    opening.origin.close(ConnectionAborted())
 
     assert isinstance(opening.error, OriginNonsense)
 

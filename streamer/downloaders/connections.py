@@ -1,5 +1,7 @@
 """Connections to HTTP origins: one pool, one TLS identity, and an agent that leaves bytes alone.
 
+Where they may go is decided by `addresses`, and what comes back on them is watched by `watched`.
+
 Kept apart from the downloader because this is what one importer's downloads share, and what no
 two importers may share: the key of Twisted's pool knows neither credentials nor TLS settings.
 """
@@ -9,13 +11,27 @@ from __future__ import annotations
 from cachetools import LRUCache
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTime
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import (
+    IAgent,
+    IAgentEndpointFactory,
+    IBodyProducer,
+    IPolicyForHTTPS,
+    IResponse,
+)
 from zope.interface import implementer
 
+from streamer.downloaders.addresses import AdmittedEndpoint, Rule, anywhere
+from streamer.downloaders.watched import WatchedEndpoint
 from streamer.errors import ConfigurationError
 
 KEEP_ALIVE_SECONDS = 30
@@ -65,13 +81,44 @@ def make_pool(reactor: IReactorTime) -> HTTPConnectionPool:
     return pool
 
 
+@implementer(IAgentEndpointFactory)
+class OriginEndpoints:
+    """Says how each origin is reached: its admitted addresses, TLS for https, all of it watched."""
+
+    def __init__(
+        self, reactor: IReactorTime, policy: IPolicyForHTTPS, connect_seconds: float, admits: Rule
+    ) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self._connect_seconds = connect_seconds
+        self._admits = admits
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii")
+        endpoint: IStreamClientEndpoint = AdmittedEndpoint(
+            self._reactor, host, uri.port, self._connect_seconds, self._admits
+        )
+        if uri.scheme == b"https":
+            creator = self._policy.creatorForNetloc(uri.host, uri.port)
+            endpoint = wrapClientTLS(creator, endpoint)
+        elif uri.scheme != b"http":
+            raise SchemeNotSupported
+        return WatchedEndpoint(endpoint, self._reactor)
+
+
 def make_agent(
-    reactor: IReactorTime, pool: HTTPConnectionPool, ca_cert: str | None, connect_seconds: float
+    reactor: IReactorTime,
+    pool: HTTPConnectionPool,
+    ca_cert: str | None,
+    connect_seconds: float,
+    admits: Rule = anywhere,
 ) -> IAgent:
-    """Twisted's agent over this pool and policy; it follows no redirect and decodes nothing."""
-    agent: IAgent = Agent(
-        reactor, contextFactory=OriginPolicy(ca_cert), connectTimeout=connect_seconds, pool=pool
-    )
+    """Twisted's agent over this pool and policy; it follows no redirect and decodes nothing.
+
+    A pool belongs to one rule: whoever takes a connection from it does not ask where that leads.
+    """
+    endpoints = OriginEndpoints(reactor, OriginPolicy(ca_cert), connect_seconds, admits)
+    agent: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool)
     return agent
 
 
@@ -81,12 +128,14 @@ class VerbatimAgent:
 
     treq normalises URLs, adds `Accept-Encoding: gzip` beside any that is there, and decodes what
     comes back so labelled. Here the URL goes out as the catalog has it, `identity` is the only
-    coding asked for, and Content-Encoding is taken off before treq sees it.
+    coding asked for, and Content-Encoding is taken off before treq sees it; `content_coding` keeps
+    it if it was there.
     """
 
     def __init__(self, agent: IAgent, url: str) -> None:
         self._agent = agent
         self._url = url.encode("ascii")
+        self.content_coding: str | None = None
 
     def request(
         self,
@@ -98,9 +147,10 @@ class VerbatimAgent:
         fields = Headers() if headers is None else headers.copy()
         fields.setRawHeaders(b"accept-encoding", [b"identity"])
         response: Deferred[IResponse] = self._agent.request(method, self._url, fields, bodyProducer)
-        return response.addCallback(_without_coding)
+        return response.addCallback(self._take_coding_off)
 
-
-def _without_coding(response: IResponse) -> IResponse:
-    response.headers.removeHeader(b"content-encoding")
-    return response
+    def _take_coding_off(self, response: IResponse) -> IResponse:
+        codings = response.headers.getRawHeaders(b"content-encoding", [])
+        self.content_coding = b", ".join(codings).decode("latin-1") or None
+        response.headers.removeHeader(b"content-encoding")
+        return response

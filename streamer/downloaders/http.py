@@ -57,10 +57,6 @@ DISCARD_BYTES = 64 * 1024
 DISCARD_SECONDS = 2
 """How much of a refusal is read to keep its connection, and how long: an error page, not a file."""
 
-HEAD_FIELDS = 200
-HEAD_BYTES = 64 * 1024
-"""More than any server sends with a file; Apache and nginx accept 8 KiB of a client."""
-
 _REFUSALS: Mapping[int, type[OriginError]] = {
     404: OriginLacksIt,
     410: OriginLacksIt,
@@ -93,15 +89,9 @@ class HttpDownloader:
                 allow_redirects=False,
             )
         download = HttpDownload(response)
-        try:
-            _refuse_unusable_fields(download.response.fields)
-            if span is not None and response.code == 206:
-                download.prove(span, agent.content_coding)
-                return download
-        except OriginNonsense:
-            download.stop()
-            raise
-        if response.code != 200:
+        if span is not None and response.code == 206:
+            download.prove(span, agent.content_coding)
+        elif response.code != 200:
             download.discard(self._clock)
             raise _REFUSALS.get(response.code, OriginRefused)(response.code)
         return download
@@ -126,15 +116,16 @@ class HttpDownload(Protocol):
     def prove(self, span: ByteRange, coding: str | None) -> None:
         """Take a 206 for `span` if it shows that it is nothing else (RFC 9110 section 15.3.7).
 
-        No digest will find a wrong one out. Raises `OriginNonsense`.
+        No digest will find a wrong one out. Stops and raises `OriginNonsense` where it does not.
         """
-        values = [v for name, v in self.response.fields if name.lower() == "content-range"]
-        sent, size = (read_content_range(values[0]) if len(values) == 1 else None) or (None, None)
-        if sent != span or self.response.length not in (None, span.length):
-            raise OriginNonsense("it sends another range than the one it was asked for")
-        if (coding or "identity").lower() != "identity":
-            raise OriginNonsense("it applied a content coding to a range")
-        self.response = replace(self.response, part_of=size)
+        values = [value for name, value in self.response.fields if name.lower() == "content-range"]
+        found = read_content_range(values[0]) if len(values) == 1 else None
+        is_coded = (coding or "identity").lower() != "identity"
+        is_length_other = self.response.length not in (None, span.length)
+        if found is None or found[0] != span or is_length_other or is_coded:
+            self.stop()
+            raise OriginNonsense("it sends something else than the range it was asked for")
+        self.response = replace(self.response, part_of=found[1])
 
     def deliver(self, sink: Sink) -> None:
         self._sink = sink
@@ -212,12 +203,6 @@ def _length(response: IResponse) -> int | None:
     return None if response.length is UNKNOWN_LENGTH else int(response.length)
 
 
-def _refuse_unusable_fields(fields: Fields) -> None:
-    size = sum(len(name) + len(value) for name, value in fields)
-    if len(fields) > HEAD_FIELDS or size > HEAD_BYTES:
-        raise OriginNonsense("its fields are too many or too large")
-
-
 def _fields(response: IResponse) -> Fields:
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
@@ -260,6 +245,9 @@ def _first_reason(reasons: list[Failure]) -> Exception:
 def _named(error: BaseException) -> Exception:
     if isinstance(error, _WRAPPERS):
         return _first_reason(error.reasons)
+    if isinstance(error, OriginError):
+        # What `watched` found.
+        return error
     if isinstance(error, ConnectTimeoutError | TCPTimedOutError):
         return OriginTimedOut()
     if isinstance(error, ConnectingCancelledError):
