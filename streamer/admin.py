@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from html import escape
 
 from klein import Klein
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
-from twisted.web.server import Site
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
 
 from streamer import __version__
-from streamer.errors import CatalogError
+from streamer.errors import CatalogError, RequestRefused
+from streamer.front import DoorSite
 from streamer.interfaces import Catalog
 from streamer.metrics import CONTENT_TYPE, Metrics
+from streamer.settings import ContentSettings
+from streamer.target import read_target
+
+MAX_CONNECTIONS = 128
+"""Probes and scrapers, and a few people."""
+
+STALL_SECONDS = 60
 
 _PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>pulp-streamer</title>
@@ -104,11 +114,35 @@ def _text(request: IRequest, status: int, sentence: str) -> bytes:
     return f"{sentence}\n".encode()
 
 
-class AdminSite(Site):
-    """Logs nothing and speaks HTTP/1.1 only."""
+class _AdminRoot(Resource):
+    """What stands before Klein, which logs a traceback for a path that is not UTF-8."""
 
-    def log(self, request: object) -> None:
-        """Probes ask every few seconds; nobody reads that."""
+    isLeaf = True
 
-    def acceptableProtocols(self) -> list[bytes]:
-        return [b"http/1.1"]
+    def __init__(self, pages: IResource) -> None:
+        super().__init__()
+        self._pages = pages
+
+    def render(self, request: Request) -> bytes | int:
+        request.responseHeaders.removeHeader(b"server")
+        try:
+            read_target(request.path)
+        except RequestRefused as refusal:
+            return _text(request, refusal.status, refusal.told)
+        answer: bytes | int = self._pages.render(request)
+        return answer
+
+
+class AdminSite(DoorSite):
+    """The factory of the operator's endpoint: the door of `front`, which logs no refusals here."""
+
+    limit_name = "the admin endpoint's limit"
+
+    def __init__(self, pages: IResource, reactor: IReactorTime) -> None:
+        super().__init__(
+            _AdminRoot(pages),
+            ContentSettings(max_connections=MAX_CONNECTIONS),
+            reactor,
+            stall_seconds=STALL_SECONDS,
+            on_refusal=lambda client, status: None,
+        )

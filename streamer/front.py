@@ -1,9 +1,14 @@
 """The HTTP/1.1 door: what reaches the application, and what is turned away before it.
 
-Twisted's server leaves some doors open that strangers find (docs/http.md): it spools request
-content to disk before any code of ours runs, answers some malformed heads with nothing at all,
-restarts its idle time-out with every byte of a slow head, and accepts any number of connections.
-Here each has a bound, and each refusal is a complete response that closes the connection.
+Twisted's server leaves some doors open that strangers find (docs/http.md): it reads heads more
+kindly than RFC 9112 allows, spools request content to disk before any code of ours runs, restarts
+its idle time-out with every byte of a slow head, keeps without bound what is pipelined behind a
+response that nobody takes, and accepts any number of connections. Here each has a bound, and each
+refusal is a complete response that closes the connection.
+
+What a head is, and with what status one is refused, is decided in `request_head`. The channel adds
+when: it hands Twisted one head at a time, and reads the next one when the response before it is
+taken, so a refusal stands behind all responses that are due.
 
 HTTP/2 is not offered, even where its packages are installed: Twisted's can neither break a
 response off visibly nor hold a sender back.
@@ -13,10 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import cast
+from typing import ClassVar, cast
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -24,11 +36,15 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from streamer.pace import Patience, taken_mark
+from streamer.request_head import MAX_HEAD_BYTES, HeadReader, HeadRefused
 from streamer.settings import ContentSettings
 
 LINGER_SECONDS = 2
 LINGER_BYTES = 1024 * 1024
 """How long and how much of a refused request is still read, for the sake of its answer."""
+
+PIPELINED_BYTES = MAX_HEAD_BYTES
+"""How much may wait behind a running response before the client is no longer read."""
 
 _log = Logger()
 
@@ -43,6 +59,10 @@ class DoorRequest(Request):
 
     defaultContentType = None
 
+    def getRequestHostname(self) -> bytes:
+        """The same for every request: what the client says of us stays at the door."""
+        return b"localhost"
+
 
 class DoorChannel(HTTPChannel):
     """One client connection: heads in time, refusals that arrive, responses that are taken.
@@ -55,65 +75,87 @@ class DoorChannel(HTTPChannel):
     factory: DoorSite
     _head_alarm: IDelayedCall | None = None
     _linger_alarm: IDelayedCall | None = None
-    _in_fields = False
-    _refused = False
+    _is_reading = False
+    _is_closing = False
+    _has_answered = False
     _lingered_bytes = 0
     _untaken: Request | None = None
+    _heads: HeadReader
     _patience: Patience
 
     def connectionMade(self) -> None:
+        self._heads = HeadReader()
         self._patience = Patience(
             self.factory.reactor,
             self.factory.stall_seconds,
             lambda: taken_mark(self.transport),
-            lambda: cast(ITCPTransport, self.transport).abortConnection(),
+            self._transport.abortConnection,
         )
         self.factory.connections.add(self)
         if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpKeepAlive(True)
+            self._transport.setTcpKeepAlive(True)
         super().connectionMade()
 
+    @property
+    def _transport(self) -> ITCPTransport:
+        return cast(ITCPTransport, self.transport)
+
+    # -- what is let in
+
     def dataReceived(self, data: bytes) -> None:
-        if self._refused:
+        if self._is_closing:
             self._linger(data)
             return
-        if not self._handlingRequest and self._head_alarm is None:
+        self.resetTimeout()
+        self._heads.receive(data)
+        if not self.requests:
+            self._read_heads()
+        elif self._heads.held_bytes > PIPELINED_BYTES:
+            # Twisted's requestDone resumes; its own buffer has no bound for who does not read.
+            cast(IPushProducer, self.transport).pauseProducing()
+
+    def _read_heads(self) -> None:
+        """Hand over head after head while no response is under way."""
+        if self._is_reading:
+            # A response ended at once, within the loop below, which goes on by itself.
+            return
+        self._is_reading = True
+        try:
+            while not self._is_waiting_for_its_turn and (head := self._heads.next_head()):
+                self._stop_head_alarm()
+                super().dataReceived(bytes(head))
+        except HeadRefused as refusal:
+            self.refuse(refusal.status)
+        finally:
+            self._is_reading = False
+        if not self._is_waiting_for_its_turn and self._heads.is_within_head:
+            self._start_head_alarm()
+
+    @property
+    def _is_waiting_for_its_turn(self) -> bool:
+        """Whether what has come is not to be read now, or never."""
+        return self._is_closing or bool(self.requests)
+
+    def _start_head_alarm(self) -> None:
+        if self._head_alarm is None:
             limit = self.factory.settings.head_timeout_seconds
-            self._head_alarm = self.callLater(limit, self._head_too_slow)
-        super().dataReceived(data)
+            self._head_alarm = self.callLater(limit, lambda: self.refuse(408))
 
-    def lineReceived(self, line: bytes) -> None:
-        if not self._refused:
-            self._in_fields = True
-            super().lineReceived(line)
+    def _stop_head_alarm(self) -> None:
+        _cancel(self._head_alarm)
+        self._head_alarm = None
 
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self._refused:
-            super().rawDataReceived(data)
-
-    def allHeadersReceived(self) -> None:
-        self._stop_head_alarm()
-        self._in_fields = False
-        if self.length == 0:
-            super().allHeadersReceived()
-        else:
-            is_possible_method = self._command in (b"GET", b"HEAD")
-            self.refuse(413 if is_possible_method else 405)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse(431 if self._in_fields else 414)
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        is_too_large = self._receivedHeaderSize > self.totalHeadersSize
-        has_too_many = self._receivedHeaderCount > self.maxHeaders
-        self.refuse(431 if is_too_large or has_too_many else 400)
+    # -- how a response is taken
 
     def requestDone(self, request: Request) -> None:
+        self._has_answered = True
+        # Private to Twisted: whether the client is behind with reading.
         if self._waitingForTransport and self.persistent:
             self._untaken = request
             self._patience.start()
         else:
             super().requestDone(request)
+            self._read_heads()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
@@ -121,8 +163,13 @@ class DoorChannel(HTTPChannel):
             request, self._untaken = self._untaken, None
             self._patience.stop()
             super().requestDone(request)
+            self._read_heads()
+
+    # -- how a connection ends
 
     def loseConnection(self) -> None:
+        self._is_closing = True
+        self._stop_head_alarm()
         super().loseConnection()
         # What is queued is still being sent, and over TLS a farewell is awaited.
         self._patience.start()
@@ -130,37 +177,37 @@ class DoorChannel(HTTPChannel):
     def timeoutConnection(self) -> None:
         self.loseConnection()
 
-    def _head_too_slow(self) -> None:
-        self.refuse(408)
-
     def refuse(self, status: int) -> None:
         """Answer with a bare status and take nothing more from this client.
 
-        The write side closes at once; the read side stays a moment, since a reset caused by bytes
-        nobody read would overtake the answer (RFC 9112 section 9.6). The first refusal counts; what
-        came in the same read may have more faults.
+        The write side closes at once, over TLS by its farewell; the read side stays a moment, since
+        a reset caused by bytes nobody read would overtake the answer (RFC 9112 section 9.6).
         """
-        if self._refused:
-            return
-        self._refused = True
+        self._is_closing = True
         self._stop_head_alarm()
+        self.setTimeout(None)
         self.factory.on_refusal(peer_name(self.getPeer()), status)
-        transport = cast(ITCPTransport, self.transport)
-        transport.write(_bare_response(status))
-        self._linger_alarm = self.callLater(LINGER_SECONDS, transport.abortConnection)
-        close_writing = getattr(transport, "loseWriteConnection", self.loseConnection)
-        close_writing()
-
-    def _stop_head_alarm(self) -> None:
-        _cancel(self._head_alarm)
-        self._head_alarm = None
+        if self.isSecure():
+            self._transport.write(_bare_response(status))
+            self.loseConnection()
+        else:
+            # A producer that was paused would put the end off for ever.
+            cast(IConsumer, self.transport).unregisterProducer()
+            self._transport.write(_bare_response(status))
+            self._transport.loseWriteConnection()
+        if self._has_answered:
+            # What stands before the refusal may take a slow client its time.
+            self._patience.start()
+        else:
+            self._linger_alarm = self.callLater(LINGER_SECONDS, self._transport.abortConnection)
 
     def _linger(self, data: bytes) -> None:
         self._lingered_bytes += len(data)
         if self._lingered_bytes > LINGER_BYTES:
-            cast(ITCPTransport, self.transport).abortConnection()
+            self._transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._is_closing = True
         self._stop_head_alarm()
         _cancel(self._linger_alarm)
         self._patience.stop()
@@ -182,11 +229,20 @@ def _cancel(call: IDelayedCall | None) -> None:
         call.cancel()
 
 
+class _TurnedAway(Protocol):
+    """A connection beyond the limit; with None, Twisted's wrappers (TLS, PROXY) would fail."""
+
+    def connectionMade(self) -> None:
+        cast(ITCPTransport, self.transport).abortConnection()
+
+
 class DoorSite(Site):
-    """The factory of the content endpoint: counts connections and admits a bounded number."""
+    """The factory of an endpoint: counts connections and admits a bounded number."""
 
     # HTTPFactory is annotated for its switch between HTTP/1.1 and HTTP/2, which is left out here.
     protocol = DoorChannel  # type: ignore[assignment]
+    requestFactory = DoorRequest
+    limit_name: ClassVar[str] = "content.max_connections"
 
     def __init__(
         self,
@@ -199,7 +255,6 @@ class DoorSite(Site):
     ) -> None:
         super().__init__(
             resource,
-            requestFactory=DoorRequest,
             timeout=settings.keep_alive_seconds,
             reactor=reactor,
             parsePOSTFormSubmission=False,
@@ -210,19 +265,24 @@ class DoorSite(Site):
         self.stall_seconds = stall_seconds
         self._is_full = False
 
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> DoorChannel | None:
-        if len(self.connections) >= self.settings.max_connections:
-            if not self._is_full:
-                _log.warn(
-                    "{count} clients are connected (content.max_connections): more are turned away",
-                    count=len(self.connections),
-                )
-            self._is_full = True
-            return None
-        self._is_full = False
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # type: ignore[override]
+        count, limit = len(self.connections), self.settings.max_connections
+        if count >= limit:
+            self._say_that_it_is_full(count)
+            return _TurnedAway()
+        if count < limit * 0.9:
+            self._is_full = False
         return cast(DoorChannel, super().buildProtocol(addr))
+
+    def _say_that_it_is_full(self, count: int) -> None:
+        """Once, and not again before it was noticeably emptier."""
+        if not self._is_full:
+            _log.warn(
+                "{count} clients are connected ({limit}): more are turned away",
+                count=count,
+                limit=self.limit_name,
+            )
+        self._is_full = True
 
     def log(self, request: object) -> None:
         """Nothing: the transfer log is written where an exchange ends, which is elsewhere."""

@@ -39,6 +39,7 @@ from streamer.app import ContentResource
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.delivery import Delivery
 from streamer.distrust import Distrust
+from streamer.endpoints import clear_stale_socket, with_defaults
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
@@ -248,7 +249,7 @@ class Listener:
         self._setting = setting
         self._description = description
         try:
-            self._endpoint = serverFromString(reactor, _with_backlog(description))
+            self._endpoint = serverFromString(reactor, with_defaults(description))
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise SettingInvalid(setting, f"{description!r} cannot be used: {error}") from error
         self._site = site
@@ -256,6 +257,7 @@ class Listener:
 
     def start(self) -> None:
         """Listen now; exits with one line where the address cannot be had."""
+        clear_stale_socket(self._description)
         outcome: list[IListeningPort | Failure] = []
         # Server endpoints answer at once; what is raised in a callback would get lost.
         self._endpoint.listen(self._site).addBoth(outcome.append)
@@ -269,14 +271,6 @@ class Listener:
         """Take no new connections; those that are open stay."""
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-
-
-def _with_backlog(description: str) -> str:
-    """Twisted's default of 50 waiting connections is less than one crowd of clients."""
-    kind = description.partition(":")[0]
-    if kind in ("tcp", "tcp6", "ssl", "unix") and "backlog=" not in description:
-        return f"{description}:backlog=1024"
-    return description
 
 
 def _check_catalog(settings: Settings) -> None:

@@ -6,67 +6,13 @@ The server is real Twisted code over connections in memory; time is a `Clock`.
 from __future__ import annotations
 
 import pytest
-from twisted.internet.task import Clock
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
-from wire import Wire, read_answers
+from doors import HEAD_SECONDS, KEEP_ALIVE_SECONDS, STALL_SECONDS, Door
+from wire import read_answers
 
-from streamer.front import LINGER_BYTES, LINGER_SECONDS, DoorSite, peer_name
-from streamer.settings import ContentSettings
+from streamer.front import LINGER_BYTES, LINGER_SECONDS, peer_name
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 MAX_LINE_BYTES = 16384
-HEAD_SECONDS = 15
-KEEP_ALIVE_SECONDS = 60
-STALL_SECONDS = 45
-
-
-class Echo(Resource):
-    """Answers with the path, at once or when the test says so."""
-
-    isLeaf = True
-
-    def __init__(self):
-        super().__init__()
-        self.requests = []
-        self.answers_at_once = True
-
-    def render(self, request):
-        self.requests.append(request)
-        if self.answers_at_once:
-            self.answer(request)
-        return NOT_DONE_YET
-
-    def answer(self, request):
-        request.setHeader(b"content-length", b"%d" % len(request.path))
-        request.write(request.path)
-        request.finish()
-
-
-class Door:
-    """A content endpoint and the clients that connect to it."""
-
-    def __init__(self, **settings):
-        self.clock = Clock()
-        self.resource = Echo()
-        self.refusals = []
-        self.site = DoorSite(
-            self.resource,
-            ContentSettings(
-                head_timeout_seconds=HEAD_SECONDS,
-                keep_alive_seconds=KEEP_ALIVE_SECONDS,
-                **settings,
-            ),
-            self.clock,
-            stall_seconds=STALL_SECONDS,
-            on_refusal=lambda client, status: self.refusals.append((client, status)),
-        )
-
-    def connect(self):
-        return Wire(self.site, self.clock)
-
-    def paths(self):
-        return [request.path for request in self.resource.requests]
 
 
 @pytest.fixture
@@ -74,8 +20,8 @@ def door():
     return Door()
 
 
-def answer_of(wire, method="GET"):
-    (answer,) = read_answers(wire.value(), method)
+def answer_of(wire):
+    (answer,) = read_answers(wire.value(), "GET")
     return answer
 
 
@@ -254,17 +200,27 @@ REFUSED = [
     pytest.param(
         b"GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 400, id="rfc9112-6.1-coding"
     ),
-    pytest.param(b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 413, id="rfc9110-15.5.14-get"),
-    pytest.param(b"HEAD / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 413, id="rfc9110-15.5.14-head"),
     pytest.param(
-        b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 413, id="rfc9110-15.5.14-chunked"
-    ),
-    pytest.param(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 405, id="rfc9110-15.5.6-post"),
-    pytest.param(
-        b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 405, id="rfc9110-15.5.6-put"
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 413, id="rfc9110-15.5.14-get"
     ),
     pytest.param(
-        b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 413, id="rfc9110-15.5.14-head"
+    ),
+    pytest.param(
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        413,
+        id="rfc9110-15.5.14-chunked",
+    ),
+    pytest.param(
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 405, id="rfc9110-15.5.6-post"
+    ),
+    pytest.param(
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        405,
+        id="rfc9110-15.5.6-put",
+    ),
+    pytest.param(
+        b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
         405,
         id="rfc9110-10.1.1-no-invitation",
     ),
@@ -303,7 +259,7 @@ def test_refusal_of_a_method_names_the_possible_ones(door):
     """RFC 9110 10.2.1: 405 comes with Allow."""
     wire = door.connect()
 
-    wire.send(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n")
+    wire.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
 
     assert answer_of(wire)["Allow"] == "GET, HEAD"
 
@@ -344,7 +300,7 @@ def test_content_of_a_refused_request_is_ignored(door):
     """The content may arrive with its head; it is read and dropped."""
     wire = door.connect()
 
-    wire.send(b"POST / HTTP/1.1\r\nContent-Length: 40\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+    wire.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n\r\n" + GET)
 
     assert answer_of(wire).status == 405
     assert door.resource.requests == []
@@ -355,7 +311,7 @@ def test_content_is_not_spooled(door, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     wire = door.connect()
 
-    wire.send(b"PUT / HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 200_000)
+    wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 200_000)
 
     assert answer_of(wire).status == 405
 
@@ -403,7 +359,7 @@ def test_refused_client_that_stays_is_cut_off(door):
 def test_refused_client_that_goes_on_sending_is_cut_off(door):
     """Reading on for the sake of the answer has a bound."""
     wire = door.connect()
-    wire.send(b"PUT / HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n")
+    wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n")
 
     wire.send(b"x" * LINGER_BYTES)
     before = wire.ending
@@ -444,7 +400,10 @@ def test_client_beyond_the_limit_is_turned_away():
     door.connect()
     door.connect()
 
-    assert door.site.buildProtocol(None) is None
+    wire = door.connect()
+
+    assert wire.ending == "aborted"
+    assert len(door.site.connections) == 2
 
 
 def test_client_is_let_in_when_another_has_left():

@@ -18,7 +18,9 @@ import streamer
 
 # -- the layers, from the bottom to the top --------------------------------------------------------
 
-PURE = "errors model fields target preconditions kinds ranges partial_content verify plan"
+PURE = (
+    "errors model fields request_head target preconditions kinds ranges partial_content verify plan"
+)
 """Records and decisions: no Twisted, no clock, no I/O."""
 
 RECORDS = "settings metrics transfers"
@@ -28,7 +30,7 @@ PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
 PUMP = "pace response pipe spans"
 HEART = "distrust ordering attempt delivery exchange"
-EDGE = "app front listing admin logs"
+EDGE = "app front endpoints listing admin logs"
 
 ALLOWED = {
     # pure decisions build on each other and on nothing else
@@ -57,6 +59,7 @@ ALLOWED = {
     "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery listing",
     "listing": "model",
     "logs": f"{PURE} {RECORDS}",
+    "endpoints": "",
     "front": f"{PURE} {RECORDS} {PORTS} {PUMP} {HEART}",
     "app": f"{PURE} {RECORDS} {PORTS} {PUMP} {HEART} listing front",
     "admin": f"{PURE} {RECORDS} {PORTS} {HEART} front",
