@@ -216,7 +216,8 @@ def _asked(request: Request) -> Asked:
 
     query = request.uri.partition(b"?")[2]
     after = parse_qs(_text(query)).get("after", [""])[0]
-    return Asked(_text(request.method), request.path, after, values)
+    client = peer_name(request.getClientAddress())
+    return Asked(client, _text(request.method), request.path, after, values)
 
 
 def _text(raw: bytes) -> str:

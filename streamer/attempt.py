@@ -4,6 +4,10 @@ What is verified follows from what the origin sends. All of the content is held 
 and parts are cut out of it on the way. Spans alone are only counted: that response says so of
 itself and no cache may keep it. An origin that was asked for spans and ignores it sends all, so
 there the parts are verified after all.
+
+A part is right by itself and may still make a wrong file, if its client joins it to bytes of
+another transfer that nobody verified. So before the end of a part goes out, `distrust` is asked
+once more what has happened since it was ordered.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from streamer import fields
-from streamer.errors import SizeMismatch
+from streamer.distrust import Distrust
+from streamer.errors import ResumeRefused, SizeMismatch
 from streamer.interfaces import Catalog, Download, Downloader
 from streamer.model import Artifact, Fields, OriginResponse, PublishedArtifact
 from streamer.ordering import Order
@@ -25,7 +30,7 @@ from streamer.response import Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
 from streamer.transfers import Source, Verified
-from streamer.verify import Checkpoint, ContentVerifier, LengthVerifier
+from streamer.verify import Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,21 @@ class HeldDownloader:
         return await self.catalog.open_held(self.published)
 
 
+class JoinedVerifier:
+    """Verifies a part that a client may join to others: right by itself, and no objection left."""
+
+    def __init__(self, running: ContentVerifier, refuse: Callable[[], None]) -> None:
+        self._running = running
+        self._refuse = refuse
+
+    def update(self, chunk: bytes) -> None:
+        self._running.update(chunk)
+
+    def finish(self) -> None:
+        self._running.finish()
+        self._refuse()
+
+
 class Attempt:
     """One candidate and one response, from the first connection to the client's last byte."""
 
@@ -59,6 +79,7 @@ class Attempt:
         response: Response,
         settings: DeliverySettings,
         clock: IReactorTime,
+        distrust: Distrust,
         on_bytes: Callable[[int], None],
     ) -> None:
         self.candidate = candidate
@@ -67,15 +88,21 @@ class Attempt:
         self._order = order
         self._settings = settings
         self._clock = clock
+        self._distrust = distrust
         self._on_bytes = on_bytes
         self._spans = order.spans
         self._reader: ResponseReader | None = None
-        self._verifier: ContentVerifier | LengthVerifier | None = None
+        self._running: ContentVerifier | None = None
 
     @property
     def is_passed(self) -> bool:
         """Whether what the client gets is unverified."""
         return bool(self._spans)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the client may hold bytes of it that were to be verified and are not yet."""
+        return self._reader is not None and not self.is_passed and self._reader.is_in_doubt
 
     @property
     def verified(self) -> Verified:
@@ -89,7 +116,7 @@ class Attempt:
     @property
     def checkpoint(self) -> Checkpoint | None:
         """What is known of the content that has come, where a digest runs over it."""
-        return self._verifier.checkpoint if isinstance(self._verifier, ContentVerifier) else None
+        return None if self._running is None else self._running.checkpoint
 
     async def run(self, head: Fields) -> None:
         """Send the response; its head is `head`, the content's fields, and what the origin adds.
@@ -99,16 +126,16 @@ class Attempt:
         download = await self._open()
         cut = self._order.selection.cut(self._spans)
         self._reader = self._make_reader(cut, self._head(head, download.response))
-        self._verifier = self._make_verifier()
         fetch = Fetch(
             download,
-            self._verifier,
+            self._verifier(),
             self._reader,
             clock=self._clock,
             idle_seconds=self._settings.idle_seconds,
             on_bytes=self._on_bytes,
         )
-        await pipe(fetch, self.response)
+        with self._distrust.watching(self._order.client, self.artifact, self):
+            await pipe(fetch, self.response)
 
     async def _open(self) -> Download:
         downloader = self.candidate.downloader()
@@ -124,11 +151,32 @@ class Attempt:
             return SpansDownload(downloader, download, self._spans)
         return download
 
-    def _make_verifier(self) -> ContentVerifier | LengthVerifier:
+    def _verifier(self) -> Verifier:
         """What can be known of the content that passes: all of it, or spans and no more."""
         if self._spans:
             return LengthVerifier(sum(span.length for span in self._spans))
-        return ContentVerifier(self.artifact.size, self.artifact.digest, self._order.checkpoints)
+        departures = self._order.departures
+        self._running = ContentVerifier(
+            self.artifact.size,
+            self.artifact.digest,
+            [departure.checkpoint for departure in departures or ()],
+        )
+        is_part = departures is not None and self._order.selection.parts
+        return JoinedVerifier(self._running, self._refuse_to_join) if is_part else self._running
+
+    def _refuse_to_join(self) -> None:
+        """Raise `ResumeRefused` if the client got bytes meanwhile that this part must not join."""
+        order, distrust = self._order, self._distrust
+        known = order.departures or ()
+        if (
+            (distrust.holds_for(self.artifact) and not order.is_distrusted)
+            or distrust.has_doubt(order.client, self.artifact, besides=self)
+            or any(
+                departure.client == order.client and departure not in known
+                for departure in distrust.departures(self.artifact)
+            )
+        ):
+            raise ResumeRefused
 
     def _head(self, head: Fields, origin: OriginResponse) -> Fields:
         return (

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from streamer.attempt import Attempt, Candidate, HeldDownloader
-from streamer.distrust import Distrust
+from streamer.distrust import Departure, Distrust
 from streamer.errors import (
     ClientStalled,
     ContentMismatch,
@@ -90,12 +90,13 @@ class Delivery:
                 response,
                 self._settings,
                 self._clock,
+                self._distrust,
                 partial(self._metrics.bytes_received, candidate.name),
             )
             try:
                 await self._until_head(response, deadline, attempt.run(head))
             except (CancelledError, ClientStalled):
-                self._note_departure(attempt)
+                self._note_departure(attempt, order.client)
                 raise
             except OriginError as failure:
                 self._note_failure(attempt, failure)
@@ -103,8 +104,10 @@ class Delivery:
             except ImporterBroken as error:
                 broken = error
             else:
-                notes.verified = attempt.verified
                 return
+            finally:
+                if response.phase is Phase.ENDED or (attempt.is_passed and response.sent_bytes):
+                    notes.verified = attempt.verified
         if broken is not None and not failures:
             raise broken
         raise NoOriginServed(tuple(failures))
@@ -123,10 +126,10 @@ class Delivery:
         if response.phase is not Phase.BEFORE_HEAD:
             raise failure
 
-    def _note_departure(self, attempt: Attempt) -> None:
+    def _note_departure(self, attempt: Attempt, client: str) -> None:
         """The client went away with what it has; it may come back for the rest."""
         if attempt.response.sent_bytes and attempt.checkpoint is not None:
-            self._distrust.note_checkpoint(attempt.artifact, attempt.checkpoint)
+            self._distrust.note_departure(attempt.artifact, Departure(client, attempt.checkpoint))
 
     def _plan(self, published: PublishedArtifact) -> Iterator[Candidate]:
         """The candidates in order; an importer is looked up only when its turn comes."""

@@ -220,6 +220,12 @@ class DigestMismatch(ContentMismatch):
     sentence = "the digest {0} was promised, the content has {1}"
 
 
+class ContentChanged(ContentMismatch):
+    """Two answers of one origin, meant for one response, are about different content."""
+
+    sentence = "the origin's content changed between two ranges of it"
+
+
 class BeginningMismatch(ContentMismatch):
     """A client resumes what it got from an earlier transfer, and that was of other content."""
 

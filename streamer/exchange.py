@@ -35,8 +35,9 @@ PAGE_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a client asks, as it wrote it: the raw path, the query's `after`, the fields."""
+    """What a client (its host) asks, as it wrote it: the raw path, the query's `after`, fields."""
 
+    client: str
     method: str
     raw_path: bytes
     after: str
@@ -161,7 +162,9 @@ class Exchange:
         applies = asked.method == "GET" and range_applies(
             asked.values("If-Range"), etag, last_modified
         )
-        order = self._ordering.order(published, asked.values("Range") if applies else ())
+        order = self._ordering.order(
+            published, asked.values("Range") if applies else (), asked.client
+        )
         if asked.method == "HEAD":
             self._send_head_alone(200, (*order.content_fields, *head), response, notes)
         else:

@@ -11,27 +11,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamer import fields
-from streamer.distrust import Distrust
+from streamer.distrust import Departure, Distrust
 from streamer.errors import ResumeRefused
 from streamer.model import Fields, PublishedArtifact
 from streamer.partial_content import Selection
 from streamer.ranges import ByteRange, Way, resumes, select, spans, way_of
 from streamer.settings import RangeSettings
-from streamer.verify import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One response to be: of which artifact, what of it, in which way.
+    """One response to be: for which client (a host), of which artifact, what of it, in which way.
 
-    `checkpoints` are those of transfers that this one may be the resumption of.
+    `departures` is None where the client begins anew. Else it may join what it gets to parts from
+    other transfers, and these are the departures, and the distrust, that are known so far.
     """
 
+    client: str
     published: PublishedArtifact
     selection: Selection
     way: Way
     accepts_ranges: bool
-    checkpoints: tuple[Checkpoint, ...] = ()
+    is_distrusted: bool = False
+    departures: tuple[Departure, ...] | None = None
 
     @property
     def spans(self) -> tuple[ByteRange, ...]:
@@ -54,8 +56,8 @@ class Ordering:
         self._distrust = distrust
         self._new_boundary = new_boundary
 
-    def order(self, published: PublishedArtifact, ranges: Sequence[str]) -> Order:
-        """The order that these lines of a Range field make.
+    def order(self, published: PublishedArtifact, ranges: Sequence[str], client: str) -> Order:
+        """The order that these lines of a Range field make; `client` is a host.
 
         Raises `ResumeRefused` or `RangeNotSatisfiable`.
         """
@@ -73,14 +75,20 @@ class Ordering:
             is_held=published.held,
             is_distrusted=is_distrusted,
         )
+        is_part = sum(part.length for part in parts) not in (0, artifact.size)
+        may_be_joined = (is_part or resumes(ranges)) and not published.held
+        if way is Way.CUT and may_be_joined and self._distrust.has_doubt(client, artifact):
+            way = Way.WHOLE
         kept = () if way is Way.WHOLE else parts
         boundary = self._new_boundary() if len(kept) > 1 else ""
         return Order(
+            client,
             published,
             Selection(artifact, kept, boundary),
             way,
             accepts,
-            self._distrust.checkpoints(artifact) if resumes(ranges) else (),
+            is_distrusted,
+            self._distrust.departures(artifact) if may_be_joined else None,
         )
 
     def _accepts_ranges(self, published: PublishedArtifact) -> bool:

@@ -179,11 +179,19 @@ class ResponseReader:
         self._drained: Deferred[None] | None = None
         self._paused = False
         self._was_held_whole = False
+        self._is_proven = False
+        self._sends_ahead = cut.length is None or (is_large and cut.length > TAIL_BYTES)
 
     @property
     def was_held_whole(self) -> bool:
         """Whether the content was verified before any of it was sent."""
         return self._was_held_whole
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the client may hold, or get any moment, bytes that are not proven right."""
+        is_under_way = self._response.phase is Phase.STREAMING
+        return is_under_way and self._sends_ahead and not self._is_proven
 
     def attach(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -200,6 +208,7 @@ class ResponseReader:
             self._response.write(piece)
 
     async def complete(self) -> None:
+        self._is_proven = True
         self._was_held_whole = self._response.phase is Phase.BEFORE_HEAD
         length = self._cut.length
         self._begin(self._tail.held_bytes if length is None else length)

@@ -36,7 +36,11 @@ _HOST_CHARS = rb"-A-Za-z0-9._~!$&'()*+,;="  # RFC 3986 section 2: unreserved and
 
 # RFC 9112 section 3. The target may hold what RFC 3986 would escape, because clients send it and
 # names hold it; but no `#`, behind which some readers see no more of the target and some do.
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(
+    rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])"
+)
+
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 # RFC 9112 section 5 and RFC 9110 section 5.5, obs-text allowed, obs-fold not.
 _FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)")
@@ -175,7 +179,9 @@ def _read_request_line(line: bytes) -> _RequestLine:
     if match is None:
         raise HeadRefused(400)
     method, target, major, minor = match.groups()
-    resource = _resource(method, target)
+    # Some old clients do not escape UTF-8 in a name; behind the door it is escaped.
+    escaped = _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], target)
+    resource = _resource(method, escaped)
     if major != b"1":
         # RFC 9110 section 15.6.6; HTTP/0.9 has no version to name.
         raise HeadRefused(400 if major == b"0" else 505)

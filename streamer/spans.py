@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from streamer.errors import OriginError, OriginNonsense, SizeMismatch
+from streamer.errors import ContentChanged, OriginError, OriginLacksIt, SizeMismatch
 from streamer.interfaces import Download, Downloader, Sink
 from streamer.model import OriginResponse
 from streamer.ranges import ByteRange
@@ -87,7 +87,7 @@ class SpansDownload:
         download = await self._downloader.open(self._span)
         self._opening, self._current = None, download
         if _representation(download.response) != _representation(self.response):
-            self._end(OriginNonsense("its content changed between two ranges"))
+            self._end(ContentChanged())
             return
         if self._is_paused:
             download.pause()
@@ -96,7 +96,8 @@ class SpansDownload:
     def _opening_failed(self, failure: Failure) -> None:
         self._opening = None
         if isinstance(failure.value, OriginError):
-            self._end(failure.value)
+            is_gone = isinstance(failure.value, OriginLacksIt)
+            self._end(ContentChanged() if is_gone else failure.value)
         else:
             failure.trap(CancelledError)
 

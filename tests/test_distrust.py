@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from streamer.distrust import MAX_ARTIFACTS, MAX_CHECKPOINTS, Distrust
+from streamer.distrust import MAX_ARTIFACTS, MAX_DEPARTURES, Departure, Distrust
 from streamer.model import Artifact, Digest
 from streamer.verify import Checkpoint
 
@@ -76,35 +76,71 @@ def test_oldest_is_forgotten_when_there_are_too_many():
     assert distrust.holds_for(artifact(MAX_ARTIFACTS))
 
 
-def test_checkpoints_are_remembered_for_their_time():
+def left(position, client="203.0.113.7"):
+    return Departure(client, Checkpoint(position, "ab"))
+
+
+def test_departures_are_remembered_for_their_time():
     """All of one artifact, each once, and none of another."""
     clock = Clock()
     distrust = Distrust(600, clock.seconds)
     for position in (10, 20, 10):
-        distrust.note_checkpoint(artifact(1), Checkpoint(position, "ab"))
+        distrust.note_departure(artifact(1), left(position))
 
-    seen = [distrust.checkpoints(artifact(1)), distrust.checkpoints(artifact(2))]
+    seen = [distrust.departures(artifact(1)), distrust.departures(artifact(2))]
     clock.advance(600)
-    seen.append(distrust.checkpoints(artifact(1)))
+    seen.append(distrust.departures(artifact(1)))
 
-    assert seen == [(Checkpoint(20, "ab"), Checkpoint(10, "ab")), (), ()]
+    assert seen == [(left(20), left(10)), (), ()]
 
 
 def test_artifact_that_a_client_left_is_not_distrusted():
     """Whoever resumes it is served what agrees with the checkpoint."""
     distrust = Distrust(600, Clock().seconds)
 
-    distrust.note_checkpoint(artifact(), Checkpoint(10, "ab"))
+    distrust.note_departure(artifact(), left(10))
 
     assert not distrust.holds_for(artifact())
 
 
-def test_oldest_checkpoints_are_forgotten_when_there_are_too_many():
+def test_oldest_departures_are_forgotten_when_there_are_too_many():
     """Clients that come and go fill no memory."""
     distrust = Distrust(600, Clock().seconds)
 
-    for position in range(MAX_CHECKPOINTS + 1):
-        distrust.note_checkpoint(artifact(), Checkpoint(position, "ab"))
+    for position in range(MAX_DEPARTURES + 1):
+        distrust.note_departure(artifact(), left(position))
 
-    assert len(distrust.checkpoints(artifact())) == MAX_CHECKPOINTS
-    assert Checkpoint(0, "ab") not in distrust.checkpoints(artifact())
+    assert distrust.departures(artifact()) == tuple(map(left, range(1, MAX_DEPARTURES + 1)))
+
+
+class Running:
+    """A transfer, in doubt or not."""
+
+    def __init__(self, is_in_doubt):
+        self.is_in_doubt = is_in_doubt
+
+
+def test_client_has_doubt_while_an_unverified_transfer_of_the_artifact_runs():
+    """Not after it, and neither about other artifacts nor for other clients."""
+    distrust = Distrust(600, Clock().seconds)
+    transfer = Running(is_in_doubt=True)
+
+    with distrust.watching("me", artifact(1), transfer):
+        during = [
+            distrust.has_doubt("me", artifact(1)),
+            distrust.has_doubt("me", artifact(1), besides=transfer),
+            distrust.has_doubt("me", artifact(2)),
+            distrust.has_doubt("you", artifact(1)),
+        ]
+    after = distrust.has_doubt("me", artifact(1))
+
+    assert during == [True, False, False, False]
+    assert after is False
+
+
+def test_verified_transfer_leaves_no_doubt():
+    """What it sent is known to be right while its rest is still on the way."""
+    distrust = Distrust(600, Clock().seconds)
+
+    with distrust.watching("me", artifact(), Running(is_in_doubt=False)):
+        assert not distrust.has_doubt("me", artifact())

@@ -54,7 +54,7 @@ ALLOWED = {
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
     "ordering": f"{PURE} {RECORDS} distrust",
-    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering",
     "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering attempt",
     "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery listing",
     "listing": "model",

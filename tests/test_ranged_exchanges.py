@@ -20,6 +20,8 @@ from exchanges import (
     sha256,
     source,
 )
+from twisted.internet.address import IPv4Address
+from wire import Wire
 
 from streamer.errors import ContentTruncated, OriginNonsense, OriginUnreachable
 from streamer.ranges import ByteRange
@@ -549,3 +551,112 @@ def test_client_that_stalled_with_wrong_content_never_completes_it():
 
     assert service.transfers.written[0].verdict == "aborted"
     assert not answer.is_complete
+
+
+# -- a client that joins parts of several transfers, as aria2 does
+
+
+def beside(content=LARGE):
+    """A service, and a client that has begun to get the whole of `content`, unverified."""
+    service = Service()
+    first = MemoryDownload(pieces(content), at_once=False)
+    service.publish(LARGE, first, whole(), whole())
+    wire = service.ask("/base/f")
+    for _ in range(25):
+        first.send()
+    return service, first, wire
+
+
+def test_client_with_an_unverified_transfer_gets_no_part_beside_it():
+    """It could keep what it has of the first, and a 200 is joined to nothing."""
+    service, _, wire = beside(b"x" + LARGE[1:])
+
+    answer = service.answer("/base/f", "Range: bytes=150000-")
+    wire.leave()
+
+    assert (answer.status, answer.content) == (200, LARGE)
+
+
+def test_client_whose_transfer_is_verified_gets_parts_beside_it():
+    """Nothing that it holds is in doubt, though it has not taken all yet."""
+    service, first, wire = beside()
+    wire.stop_reading()
+    while first.sent_bytes < SIZE:
+        first.send()
+    first.end()
+
+    answer = service.answer("/base/f", "Range: bytes=150000-")
+    wire.leave()
+
+    assert (answer.status, answer.content) == (206, LARGE[150_000:])
+
+
+def part_first():
+    """A service, and a client that is getting a part, which is all there but for its end."""
+    service = Service()
+    part = MemoryDownload(pieces(LARGE), at_once=False)
+    wrong = MemoryDownload(pieces(b"x" + LARGE[1:]), at_once=False)
+    service.publish(LARGE, part, wrong, whole())
+    wire = service.ask("/base/f", "Range: bytes=150000-")
+    while part.sent_bytes < SIZE:
+        part.send()
+    return service, part, wrong, wire
+
+
+def test_part_is_not_completed_beside_a_transfer_that_began_after_it():
+    """The order of the two makes no difference to a client that joins them."""
+    service, part, wrong, wire = part_first()
+    other = service.ask("/base/f")
+    wrong.send()
+
+    part.end()
+    other.leave()
+
+    assert not answer_of(wire).is_complete
+    assert service.transfers.written[0].verdict == "aborted"
+
+
+def test_part_is_not_completed_after_its_client_left_another_transfer():
+    """The pass of the part is beyond the place where the two would have been compared."""
+    service, part, wrong, wire = part_first()
+    other = service.ask("/base/f")
+    wrong.send()
+    other.leave()
+
+    part.end()
+
+    assert not answer_of(wire).is_complete
+
+
+def test_part_is_not_completed_after_another_transfer_was_found_wrong():
+    """An origin lies about this content; the client may hold some of that."""
+    service, part, wrong, wire = part_first()
+    service.ask("/base/f")
+    wrong.send()
+    wrong.end(ContentTruncated(4096))
+
+    part.end()
+
+    assert not answer_of(wire).is_complete
+
+
+def test_part_is_completed_beside_a_transfer_of_another_client():
+    """Whoever joins parts does it with its own."""
+    service, part, wrong, wire = part_first()
+    other = Wire(service.site, service.clock, client=IPv4Address("TCP", "203.0.113.8", 50000))
+    other.send(b"GET /base/f HTTP/1.1\r\nHost: h\r\n\r\n")
+    wrong.send()
+
+    part.end()
+    other.leave()
+
+    assert answer_of(wire).content == LARGE[150_000:]
+
+
+def test_passed_part_that_is_broken_off_is_recorded_as_passed(passing):
+    """The log says of every byte that was sent unverified that it was."""
+    passing.publish(LARGE, span(0, 49_999, error=ContentTruncated(50_000)))
+
+    passing.ask("/base/f", "Range: bytes=0-99999")
+
+    assert (passing.transfer.verdict, passing.transfer.verified) == ("aborted", "passed")

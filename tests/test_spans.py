@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from streamer.errors import ContentTruncated, OriginNonsense, OriginUnreachable, SizeMismatch
+from streamer.errors import (
+    ContentChanged,
+    ContentTruncated,
+    OriginLacksIt,
+    OriginUnreachable,
+    SizeMismatch,
+)
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.ranges import ByteRange
 from streamer.spans import SpansDownload
@@ -94,7 +100,7 @@ def test_answer_about_another_representation_ends_it(later):
     strung = Strung(part(b"abc", fields=(("etag", '"1"'),)), later).deliver()
 
     (error,) = strung.sink.endings
-    assert isinstance(error, OriginNonsense)
+    assert isinstance(error, ContentChanged)
     assert strung.sink.content == b"abc"
     assert later.is_stopped
 
@@ -106,6 +112,14 @@ def test_origin_that_cannot_be_asked_again_ends_it():
     strung = Strung(part(b"abc"), failure).deliver()
 
     assert strung.sink.endings == [failure]
+
+
+def test_content_that_is_gone_between_two_spans_has_changed():
+    """It was there a moment ago, so it is not for the client to hear that it is missing."""
+    strung = Strung(part(b"abc"), OriginLacksIt(404)).deliver()
+
+    (error,) = strung.sink.endings
+    assert isinstance(error, ContentChanged)
 
 
 def test_content_that_breaks_ends_it():

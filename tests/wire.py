@@ -23,12 +23,12 @@ CLIENT = IPv4Address("TCP", "203.0.113.7", 50000)
 class Wire(StringTransport):
     """One connection; its end reaches the protocol in the next turn of the clock, as in Twisted."""
 
-    def __init__(self, site, clock):
-        super().__init__(peerAddress=CLIENT, lenient=True)
+    def __init__(self, site, clock, client=CLIENT):
+        super().__init__(peerAddress=client, lenient=True)
         self._clock = clock
         self.ending = None
         self.is_half_closed = False
-        self.protocol = site.buildProtocol(CLIENT)
+        self.protocol = site.buildProtocol(client)
         self.protocol.makeConnection(self)
 
     def send(self, data):

@@ -128,14 +128,12 @@ class VerbatimAgent:
 
     treq normalises URLs, adds `Accept-Encoding: gzip` beside any that is there, and decodes what
     comes back so labelled. Here the URL goes out as the catalog has it, `identity` is the only
-    coding asked for, and Content-Encoding is taken off before treq sees it; `content_coding` keeps
-    it if it was there.
+    coding asked for, and Content-Encoding is taken off before treq sees it.
     """
 
     def __init__(self, agent: IAgent, url: str) -> None:
         self._agent = agent
         self._url = url.encode("ascii")
-        self.content_coding: str | None = None
 
     def request(
         self,
@@ -147,10 +145,9 @@ class VerbatimAgent:
         fields = Headers() if headers is None else headers.copy()
         fields.setRawHeaders(b"accept-encoding", [b"identity"])
         response: Deferred[IResponse] = self._agent.request(method, self._url, fields, bodyProducer)
-        return response.addCallback(self._take_coding_off)
+        return response.addCallback(_without_coding)
 
-    def _take_coding_off(self, response: IResponse) -> IResponse:
-        codings = response.headers.getRawHeaders(b"content-encoding", [])
-        self.content_coding = b", ".join(codings).decode("latin-1") or None
-        response.headers.removeHeader(b"content-encoding")
-        return response
+
+def _without_coding(response: IResponse) -> IResponse:
+    response.headers.removeHeader(b"content-encoding")
+    return response
