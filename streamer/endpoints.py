@@ -15,6 +15,9 @@ from pathlib import Path
 _BACKLOG = "1024"
 """Twisted's default of 50 waiting connections is less than one crowd of clients."""
 
+RESERVED_DESCRIPTORS = 256
+"""For the catalog, the log, the admin endpoint's clients, connections to origins that are kept."""
+
 _SOCKET_MODE = "660"
 """Twisted's default of 666 lets every user of the machine past the front."""
 
@@ -34,6 +37,14 @@ def with_defaults(description: str) -> str:
         if name not in names and len(unnamed) <= position:
             description += f":{name}={value}"
     return description
+
+
+def affordable_connections(wanted: int, descriptors: int) -> int:
+    """How many clients may be connected where the system grants so many descriptors.
+
+    Each may need two, its own and one to an origin. To run out of them would harm everybody.
+    """
+    return max(1, min(wanted, (descriptors - RESERVED_DESCRIPTORS) // 2))
 
 
 def clear_stale_socket(description: str) -> None:

@@ -201,6 +201,10 @@ class DoorChannel(HTTPChannel):
         else:
             self._linger_alarm = self.callLater(LINGER_SECONDS, self._transport.abortConnection)
 
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Private to Twisted: what it refuses by itself. No head that was read here should be.
+        self.refuse(400)
+
     def _linger(self, data: bytes) -> None:
         self._lingered_bytes += len(data)
         if self._lingered_bytes > LINGER_BYTES:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # Annotated here, because Twisted does not.
-_open_log_file: Callable[[str], Any] = LogFile.fromFullPath
+_open_log_file: Callable[..., Any] = LogFile.fromFullPath
 
 
 _server_options: Mapping[str, Any] = {}
@@ -93,14 +93,17 @@ def _destination(server_options: Mapping[str, Any]) -> IO[Any]:
 
 
 class _RotatedOnSignal:
-    """A log file that starts afresh at the first line after SIGUSR1.
+    """A log file that starts afresh at the first line after SIGUSR1, and not by its size.
+
+    Twisted would rotate at each megabyte, and rename every older file each time; a stranger writes
+    one with a few dozen requests.
 
     The signal only leaves a note: rotating inside its handler could cut a line that is being
     written. As in `twistd`, a handler that somebody else installed is left in place.
     """
 
     def __init__(self, path: str) -> None:
-        self._file = _open_log_file(path)
+        self._file = _open_log_file(path, rotateLength=None)
         self._rotation_wanted = False
         if not signal.getsignal(signal.SIGUSR1):
             signal.signal(signal.SIGUSR1, self._want_rotation)

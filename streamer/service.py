@@ -39,7 +39,7 @@ from streamer.app import ContentResource
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.delivery import Delivery
 from streamer.distrust import Distrust
-from streamer.endpoints import clear_stale_socket, with_defaults
+from streamer.endpoints import affordable_connections, clear_stale_socket, with_defaults
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
@@ -47,7 +47,7 @@ from streamer.importers import ImporterPool, Registry, Surroundings
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
 from streamer.ordering import Ordering
-from streamer.settings import Settings, load_settings
+from streamer.settings import ContentSettings, Settings, load_settings
 from streamer.transfers import TransferLog
 
 _log = Logger()
@@ -110,7 +110,10 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     pseudonym = _pseudonym(settings)
     metrics = Metrics(CollectorRegistry())
     catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
-    importers = ImporterPool(Registry(), Surroundings(reactor, pseudonym))
+    registry = Registry()
+    # Loaded now, so that no client waits for it, nor finds that descriptors have run out meanwhile.
+    registry.types()
+    importers = ImporterPool(registry, Surroundings(reactor, pseudonym))
     distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
     content = ContentResource(
         Exchange(
@@ -130,7 +133,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     )
     door = DoorSite(
         content,
-        settings.content,
+        _within_descriptors(settings.content),
         reactor,
         stall_seconds=settings.delivery.client_stall_seconds,
         on_refusal=content.refused_at_the_door,
@@ -198,7 +201,6 @@ class StreamerService(Service):
 
     def privilegedStartService(self) -> None:
         """Listen while the process may still have the rights to."""
-        _raise_descriptor_limit()
         for listener in (*self._content_listeners, self._admin_listener):
             listener.start()
 
@@ -292,8 +294,20 @@ def _pseudonym(settings: Settings) -> str:
     return f"pulp-streamer-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
-def _raise_descriptor_limit() -> None:
-    """Use all descriptors the system grants: each exchange needs two."""
+def _within_descriptors(settings: ContentSettings) -> ContentSettings:
+    """Use all descriptors that the system grants, and admit no more clients than they allow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return settings
+    count = affordable_connections(settings.max_connections, hard)
+    if count < settings.max_connections:
+        _log.warn(
+            "content.max_connections is {wanted}, and {descriptors} file descriptors allow {count}:"
+            " raise the limit (LimitNOFILE, ulimit -n)",
+            wanted=settings.max_connections,
+            descriptors=hard,
+            count=count,
+        )
+    return settings.model_copy(update={"max_connections": count})

@@ -8,7 +8,7 @@ import socket
 import pytest
 from twisted.internet.endpoints import serverFromString
 
-from streamer.endpoints import clear_stale_socket, with_defaults
+from streamer.endpoints import affordable_connections, clear_stale_socket, with_defaults
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,17 @@ def test_file_that_is_no_socket_stays(place, description):
 def test_endpoint_without_a_socket_file_has_nothing_to_clear(other):
     """Nothing is looked for, and nothing is missed."""
     assert clear_stale_socket(other) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "descriptors", "expected"),
+    [
+        pytest.param(4096, 1_048_576, 4096, id="plenty"),
+        pytest.param(4096, 1024, 384, id="few"),
+        pytest.param(4096, 8448, 4096, id="just-enough"),
+        pytest.param(4096, 64, 1, id="none-to-spare"),
+    ],
+)
+def test_no_more_clients_are_admitted_than_descriptors_allow(wanted, descriptors, expected):
+    """Two for each client, beside what the process needs itself."""
+    assert expected == affordable_connections(wanted, descriptors)

@@ -39,6 +39,13 @@ class Raising:
     def __init__(self):
         raise RuntimeError("no luck today")
 
+class Hungry(Good):
+    attempts = 0
+    def __init__(self):
+        Hungry.attempts += 1
+        if Hungry.attempts == 1:
+            raise OSError(24, "Too many open files")
+
 class Stubborn(Good):
     def build(self, config, surroundings):
         return StubbornImporter()
@@ -61,6 +68,7 @@ def plugins(tmp_path, monkeypatch):
     points = {
         "good": "example_plugins:Good",
         "stubborn": "example_plugins:Stubborn",
+        "hungry": "example_plugins:Hungry",
         "raising": "example_plugins:Raising",
         "absent": "example_plugins:Absent",
         "homeless": "no_such_module:Type",
@@ -130,6 +138,15 @@ def test_broken_type_repeats_its_reason(plugins):
         sentences.append(str(caught.value))
 
     assert sentences == ["importer type 'raising' is broken: RuntimeError: no luck today"] * 2
+
+
+def test_type_that_failed_for_want_of_descriptors_is_tried_again(plugins):
+    """What a crowd of clients caused for a moment must not last until a restart."""
+    registry = Registry()
+    with pytest.raises(ConfigurationError, match="Too many open files"):
+        registry.type("hungry")
+
+    assert registry.type("hungry") is registry.type("hungry")
 
 
 def test_unknown_type_is_refused_with_the_names_there_are(plugins):

@@ -227,6 +227,19 @@ def test_observer_of_a_file_after_sigusr1_starts_a_new_file(tmp_path):
     assert messages == ["before", "after"]
 
 
+@pytest.mark.usefixtures("sigusr1")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a log has no end
+def test_observer_of_a_file_starts_no_new_one_by_its_size(tmp_path):
+    """A stranger could otherwise have thousands of files renamed at each megabyte."""
+    path = tmp_path / "streamer.log"
+    observer = chosen({"nodaemon": True, "logfile": str(path)})()
+
+    for _ in range(3):
+        observer({"log_time": 0.0, "log_format": "x" * 600_000})
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_standard_output_of_the_test_run_is_left_alone():
     """The observers above are built directly, so nothing has begun to log globally."""
     assert not type(sys.stdout).__module__.startswith("twisted")

@@ -34,8 +34,9 @@ from streamer.model import Folder, PublishedArtifact
 THREADS = 4
 """SQLite answers in tens of microseconds and PostgreSQL in hundreds: more threads add waiting."""
 
-MOST_WAITING = 512
-"""At 100 µs each that is 13 ms with four threads; more of them mean that the database stands."""
+MOST_WAITING = 4096
+"""As many as clients may be connected by default, each with one look-up under way. How long they
+wait is bounded below: a crowd that misses makes others wait, and does not turn them away."""
 
 LONGEST_WAIT_SECONDS = 5.0
 LONGEST_ANSWER_SECONDS = 8.0

@@ -65,27 +65,29 @@ class Registry:
 
     def types(self) -> dict[str, str | None]:
         """Every type by name, with the reason why it cannot be used, or None."""
-        for name in self._entry_points:
-            self._try(name)
-        return {name: self._reasons.get(name) for name in sorted(self._entry_points)}
+        return {name: self._try(name) for name in sorted(self._entry_points)}
 
     def type(self, name: str) -> ImporterType:
         """A type by name; raises `ConfigurationError` with the reason or the names there are."""
         if name not in self._entry_points:
             known = ", ".join(sorted(self._entry_points))
             raise ConfigurationError(f"there is no importer type {name!r}; there are: {known}")
-        self._try(name)
-        if name in self._reasons:
-            raise ConfigurationError(f"importer type {name!r} is broken: {self._reasons[name]}")
+        if (reason := self._try(name)) is not None:
+            raise ConfigurationError(f"importer type {name!r} is broken: {reason}")
         return self._loaded[name]
 
-    def _try(self, name: str) -> None:
+    def _try(self, name: str) -> str | None:
+        """Load a type if it is not loaded; give the reason why it cannot be."""
         if name in self._loaded or name in self._reasons:
-            return
+            return self._reasons.get(name)
         try:
             self._loaded[name] = self._entry_points[name].load()()
+        except OSError as error:
+            # Too many open files, a disk that is away: it may pass, so it is not remembered.
+            return f"{type(error).__name__}: {error}"
         except Exception as error:
             self._reasons[name] = f"{type(error).__name__}: {error}"
+        return self._reasons.get(name)
 
 
 class ImporterPool:
