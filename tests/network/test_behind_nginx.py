@@ -7,60 +7,21 @@ it that a response broke off.
 from __future__ import annotations
 
 import random
-import subprocess
-import time
-import urllib.error
-import urllib.request
 
 import pytest
+from fronts import nginx
 from origins import Origin, cuts, flipped, serves
-from processes import Streamer, free_port, run
+from processes import Streamer, run
 
 MIB = 1024 * 1024
 CONTENT = random.Random(6).randbytes(4 * MIB)
-
-CONFIG = """
-daemon off;
-user root;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    proxy_cache_path {folder}/cache keys_zone=content:1m;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://127.0.0.1:{upstream};
-            proxy_http_version {version};
-            proxy_set_header Connection "";
-            proxy_cache content;
-        }}
-    }}
-}}
-"""
 
 
 @pytest.fixture(params=["1.0", "1.1"])
 def front(request, service, tmp_path):
     """The URL of an nginx that caches what the service sends, over one version of HTTP."""
-    port = free_port()
-    config = tmp_path / "nginx.conf"
-    config.write_text(
-        CONFIG.format(folder=tmp_path, port=port, upstream=service.port, version=request.param)
-    )
-    process = subprocess.Popen(["nginx", "-c", config, "-p", tmp_path], stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    wait_until_answers(url)
-    yield url
-    process.terminate()
-    process.wait(30)
+    with nginx(tmp_path, service.port, request.param) as front:
+        yield front.url
 
 
 @pytest.fixture
@@ -76,18 +37,6 @@ def origin(service):
     with Origin(serves(CONTENT)) as origin:
         service.publish("os", origin.url, {"file": CONTENT})
         yield origin
-
-
-def wait_until_answers(url):
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
 
 
 def fetch(url, folder):
