@@ -14,7 +14,9 @@ SOURCES := $(shell find streamer twisted/plugins -type f -not -name '*.pyc' -not
 WHEEL := build/wheel/ready
 LINT := .venv-test-3.11/bin
 
-.PHONY: help run test check wheel servers lint suite subset clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test check fuzz wheel servers lint suite subset clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -28,6 +30,9 @@ test: servers  ## set up everything, lint, and run every test against the wheel
 	@echo; cat build/results
 
 check: lint  ## lint only: ruff and mypy
+
+fuzz: .venv-test-3.11/installed  ## hunt for examples that break a property (FUZZ_SECONDS=60)
+	@.venv-test-3.11/bin/python scripts/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGUMENTS)
 
 wheel: $(WHEEL)  ## build the wheel into build/wheel
 
