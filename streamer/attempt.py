@@ -6,8 +6,7 @@ itself and no cache may keep it. An origin that was asked for spans and ignores 
 there the parts are verified after all.
 
 A part is right by itself and may still make a wrong file, if its client joins it to bytes of
-another transfer that nobody verified. So before the end of a part goes out, `distrust` is asked
-once more what has happened since it was ordered.
+another transfer that nobody verified. So the end of a part waits until `distrust` knows of none.
 """
 
 from __future__ import annotations
@@ -15,11 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 
 from streamer import fields
 from streamer.distrust import Distrust
-from streamer.errors import ResumeRefused, SizeMismatch
+from streamer.errors import (
+    ClientStalled,
+    ContentMismatch,
+    OriginError,
+    PartRefused,
+    SizeMismatch,
+)
 from streamer.interfaces import Catalog, Download, Downloader
 from streamer.model import Artifact, Fields, OriginResponse, PublishedArtifact
 from streamer.ordering import Order
@@ -30,7 +37,7 @@ from streamer.response import Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
 from streamer.transfers import Source, Verified
-from streamer.verify import Checkpoint, ContentVerifier, LengthVerifier, Verifier
+from streamer.verify import TAIL_BYTES, Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +59,6 @@ class HeldDownloader:
     async def open(self, span: ByteRange | None = None) -> Download:
         """See `interfaces.Downloader`."""
         return await self.catalog.open_held(self.published)
-
-
-class JoinedVerifier:
-    """Verifies a part that a client may join to others: right by itself, and no objection left."""
-
-    def __init__(self, running: ContentVerifier, refuse: Callable[[], None]) -> None:
-        self._running = running
-        self._refuse = refuse
-
-    def update(self, chunk: bytes) -> None:
-        self._running.update(chunk)
-
-    def finish(self) -> None:
-        self._running.finish()
-        self._refuse()
 
 
 class Attempt:
@@ -93,6 +85,13 @@ class Attempt:
         self._spans = order.spans
         self._reader: ResponseReader | None = None
         self._running: ContentVerifier | None = None
+        self._is_proven = False
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether more has to pass than is held until all of it has; who knows, if size is not."""
+        passing_bytes = self._order.selection.cut().length if self._spans else self.artifact.size
+        return passing_bytes is None or passing_bytes > self._settings.small_bytes
 
     @property
     def is_passed(self) -> bool:
@@ -100,9 +99,19 @@ class Attempt:
         return bool(self._spans)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the response holds all of the artifact."""
+        return not self._order.selection.is_part
+
+    @property
     def is_in_doubt(self) -> bool:
-        """Whether the client may hold bytes of it that were to be verified and are not yet."""
-        return self._reader is not None and not self.is_passed and self._reader.is_in_doubt
+        """Whether the client may hold, or get, bytes that were to be verified and are not yet.
+
+        Not where all that it gets is held until then.
+        """
+        length = self._order.selection.cut().length
+        is_sent_ahead = self._is_large and (length is None or length > TAIL_BYTES)
+        return is_sent_ahead and not self._is_proven and not self.is_passed
 
     @property
     def verified(self) -> Verified:
@@ -123,6 +132,33 @@ class Attempt:
 
         Raises what `pipe` raises, `ImporterBroken`, or an `OriginError` with nothing sent.
         """
+        with self._distrust.watching(self._order.client, self.artifact, self):
+            try:
+                await self._run(head)
+            except (CancelledError, ClientStalled):
+                self._note_departure()
+                raise
+            except OriginError as failure:
+                self._note_break(failure)
+                raise
+
+    def _note_departure(self) -> None:
+        """The client went away with what it has; it may come back for the rest."""
+        if self.response.sent_bytes and self._running is not None:
+            self._distrust.note_departure(
+                self._order.client, self.artifact, self._running.checkpoint
+            )
+
+    def _note_break(self, failure: OriginError) -> None:
+        """The client may hold wrong bytes, by the origin's fault.
+
+        What nobody was to verify proves nothing by breaking off, unless it was wrong.
+        """
+        proves_something = not self.is_passed or isinstance(failure, ContentMismatch)
+        if self.response.sent_bytes and proves_something:
+            self._distrust.note(self.artifact)
+
+    async def _run(self, head: Fields) -> None:
         download = await self._open()
         cut = self._order.selection.cut(self._spans)
         self._reader = self._make_reader(cut, self._head(head, download.response))
@@ -134,8 +170,7 @@ class Attempt:
             idle_seconds=self._settings.idle_seconds,
             on_bytes=self._on_bytes,
         )
-        with self._distrust.watching(self._order.client, self.artifact, self):
-            await pipe(fetch, self.response)
+        await pipe(fetch, self.response)
 
     async def _open(self) -> Download:
         downloader = self.candidate.downloader()
@@ -155,28 +190,31 @@ class Attempt:
         """What can be known of the content that passes: all of it, or spans and no more."""
         if self._spans:
             return LengthVerifier(sum(span.length for span in self._spans))
-        departures = self._order.departures
         self._running = ContentVerifier(
-            self.artifact.size,
-            self.artifact.digest,
-            [departure.checkpoint for departure in departures or ()],
+            self.artifact.size, self.artifact.digest, self._order.checkpoints
         )
-        is_part = departures is not None and self._order.selection.parts
-        return JoinedVerifier(self._running, self._refuse_to_join) if is_part else self._running
+        return self._running
 
-    def _refuse_to_join(self) -> None:
-        """Raise `ResumeRefused` if the client got bytes meanwhile that this part must not join."""
-        order, distrust = self._order, self._distrust
-        known = order.departures or ()
-        if (
-            (distrust.holds_for(self.artifact) and not order.is_distrusted)
-            or distrust.has_doubt(order.client, self.artifact, besides=self)
-            or any(
-                departure.client == order.client and departure not in known
-                for departure in distrust.departures(self.artifact)
-            )
-        ):
-            raise ResumeRefused
+    async def _may_end(self) -> None:
+        """All that passed is right: wait for what the client may join it to.
+
+        Raises `PartRefused` where that is not right, or not known to be in time.
+        """
+        order = self._order
+        self._is_proven = True
+        self._distrust.doubt_changed(order.client, self.artifact)
+        if self.is_passed or self.is_whole or not order.may_be_joined:
+            return
+        doubt = Deferred.fromCoroutine(
+            self._distrust.doubt_over(order.client, self.artifact, besides=self)
+        )
+        try:
+            await doubt.addTimeout(self._settings.idle_seconds, self._clock)
+        except TookTooLong:
+            raise PartRefused from None
+        is_news = self._distrust.holds_for(order.client, self.artifact) and not order.is_distrusted
+        if is_news or self._distrust.has_left_since(order.client, self.artifact, order.checkpoints):
+            raise PartRefused
 
     def _head(self, head: Fields, origin: OriginResponse) -> Fields:
         return (
@@ -195,16 +233,14 @@ class Attempt:
             learned = (("Content-Length", str(length)),) if is_news else ()
             self.response.send_head(self._order.selection.status, (*learned, *head))
 
-        # How much has to pass before anything can be sent, if all is held until it has.
-        passing_bytes = cut.length if self._spans else self.artifact.size
-        small_bytes = self._settings.small_bytes
         return ResponseReader(
             self.response,
             cut,
             send_head,
-            is_large=passing_bytes is not None and passing_bytes > small_bytes,
+            is_large=self.artifact.size is not None and self._is_large,
+            may_end=self._may_end,
             clock=self._clock,
-            small_bytes=small_bytes,
+            small_bytes=self._settings.small_bytes,
             stall_seconds=self._settings.client_stall_seconds,
         )
 

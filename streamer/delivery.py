@@ -17,10 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from streamer.attempt import Attempt, Candidate, HeldDownloader
-from streamer.distrust import Departure, Distrust
+from streamer.distrust import Distrust
 from streamer.errors import (
-    ClientStalled,
-    ContentMismatch,
     ImporterBroken,
     NoOriginServed,
     OriginError,
@@ -95,9 +93,6 @@ class Delivery:
             )
             try:
                 await self._until_head(response, deadline, attempt.run(head))
-            except (CancelledError, ClientStalled):
-                self._note_departure(attempt, order.client)
-                raise
             except OriginError as failure:
                 self._note_failure(attempt, failure)
                 failures.append((candidate.name, failure))
@@ -119,17 +114,8 @@ class Delivery:
             # Cancelling the look-up of a name comes back as if the name did not exist.
             raise CancelledError from failure
         self._metrics.origin_failed(attempt.candidate.name, type(failure).__name__)
-        # What nobody was to verify proves nothing by breaking off, unless it was wrong.
-        proves_something = not attempt.is_passed or isinstance(failure, ContentMismatch)
-        if response.sent_bytes and proves_something:
-            self._distrust.note(attempt.artifact)
         if response.phase is not Phase.BEFORE_HEAD:
             raise failure
-
-    def _note_departure(self, attempt: Attempt, client: str) -> None:
-        """The client went away with what it has; it may come back for the rest."""
-        if attempt.response.sent_bytes and attempt.checkpoint is not None:
-            self._distrust.note_departure(attempt.artifact, Departure(client, attempt.checkpoint))
 
     def _plan(self, published: PublishedArtifact) -> Iterator[Candidate]:
         """The candidates in order; an importer is looked up only when its turn comes."""

@@ -84,6 +84,19 @@ class ResumeRefused(RequestRefused):
     )
 
 
+class PartRefused(RequestRefused):
+    """Right by itself, a part is not completed beside unverified content that a client got.
+
+    It may hold wrong bytes from another transfer, which it could join to this part.
+    """
+
+    status = 502
+    sentence = (
+        "this client got other parts of the content that are not verified, so this one is not "
+        "completed: ask for it again"
+    )
+
+
 class PreconditionFailed(RequestRefused):
     """If-Match or If-Unmodified-Since does not hold (RFC 9110 section 15.5.13)."""
 

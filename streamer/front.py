@@ -108,11 +108,7 @@ class DoorChannel(HTTPChannel):
             return
         self.resetTimeout()
         self._heads.receive(data)
-        if not self.requests:
-            self._read_heads()
-        elif self._heads.held_bytes > PIPELINED_BYTES:
-            # Twisted's requestDone resumes; its own buffer has no bound for who does not read.
-            cast(IPushProducer, self.transport).pauseProducing()
+        self._read_heads()
 
     def _read_heads(self) -> None:
         """Hand over head after head while no response is under way."""
@@ -123,12 +119,18 @@ class DoorChannel(HTTPChannel):
         try:
             while not self._is_waiting_for_its_turn and (head := self._heads.next_head()):
                 self._stop_head_alarm()
+                # Twisted puts it off while it answers, and takes it up again as it found it.
+                self.setTimeout(self.factory.timeOut)
                 super().dataReceived(bytes(head))
         except HeadRefused as refusal:
             self.refuse(refusal.status)
         finally:
             self._is_reading = False
-        if not self._is_waiting_for_its_turn and self._heads.is_within_head:
+        if self.requests:
+            if self._heads.held_bytes > PIPELINED_BYTES:
+                # Twisted's requestDone resumes, and its own buffer has no bound.
+                cast(IPushProducer, self.transport).pauseProducing()
+        elif not self._is_closing and self._heads.is_within_head:
             self._start_head_alarm()
 
     @property
@@ -138,6 +140,8 @@ class DoorChannel(HTTPChannel):
 
     def _start_head_alarm(self) -> None:
         if self._head_alarm is None:
+            # The idle time-out would close without a word.
+            self.setTimeout(None)
             limit = self.factory.settings.head_timeout_seconds
             self._head_alarm = self.callLater(limit, lambda: self.refuse(408))
 
@@ -183,6 +187,8 @@ class DoorChannel(HTTPChannel):
         The write side closes at once, over TLS by its farewell; the read side stays a moment, since
         a reset caused by bytes nobody read would overtake the answer (RFC 9112 section 9.6).
         """
+        if self._is_closing:
+            return
         self._is_closing = True
         self._stop_head_alarm()
         self.setTimeout(None)
@@ -201,8 +207,11 @@ class DoorChannel(HTTPChannel):
         else:
             self._linger_alarm = self.callLater(LINGER_SECONDS, self._transport.abortConnection)
 
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse(431)
+
     def _respondToBadRequestAndDisconnect(self) -> None:
-        # Private to Twisted: what it refuses by itself. No head that was read here should be.
+        # Private to Twisted: what it refuses by itself, though no head that was read here.
         self.refuse(400)
 
     def _linger(self, data: bytes) -> None:

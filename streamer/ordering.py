@@ -11,20 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamer import fields
-from streamer.distrust import Departure, Distrust
+from streamer.distrust import Distrust
 from streamer.errors import ResumeRefused
 from streamer.model import Fields, PublishedArtifact
 from streamer.partial_content import Selection
 from streamer.ranges import ByteRange, Way, resumes, select, spans, way_of
 from streamer.settings import RangeSettings
+from streamer.verify import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One response to be: for which client (a host), of which artifact, what of it, in which way.
 
-    `departures` is None where the client begins anew. Else it may join what it gets to parts from
-    other transfers, and these are the departures, and the distrust, that are known so far.
+    Where it `may_be_joined` to what the client got by other transfers, `checkpoints` are those of
+    them that are known so far.
     """
 
     client: str
@@ -32,8 +33,9 @@ class Order:
     selection: Selection
     way: Way
     accepts_ranges: bool
-    is_distrusted: bool = False
-    departures: tuple[Departure, ...] | None = None
+    may_be_joined: bool
+    is_distrusted: bool
+    checkpoints: tuple[Checkpoint, ...]
 
     @property
     def spans(self) -> tuple[ByteRange, ...]:
@@ -62,33 +64,38 @@ class Ordering:
         Raises `ResumeRefused` or `RangeNotSatisfiable`.
         """
         artifact = published.artifact
-        is_distrusted = self._distrust.holds_for(artifact)
+        is_distrusted = self._distrust.holds_for(client, artifact)
         if is_distrusted and resumes(ranges):
             raise ResumeRefused
         accepts = self._accepts_ranges(published)
         parts = select(ranges, artifact.size) if accepts and artifact.size is not None else ()
-        way = way_of(
+        is_part = Selection(artifact, parts).is_part
+        may_be_joined = (is_part or resumes(ranges)) and not published.held
+        way = self._way(published, parts, is_distrusted)
+        if way is Way.CUT and may_be_joined and self._distrust.gets_whole(client, artifact):
+            way = Way.WHOLE
+        kept = () if way is Way.WHOLE else parts
+        return Order(
+            client,
+            published,
+            Selection(artifact, kept, self._new_boundary() if len(kept) > 1 else ""),
+            way,
+            accepts,
+            may_be_joined,
+            is_distrusted,
+            self._distrust.checkpoints(client, artifact) if may_be_joined else (),
+        )
+
+    def _way(
+        self, published: PublishedArtifact, parts: Sequence[ByteRange], is_distrusted: bool
+    ) -> Way:
+        return way_of(
             parts,
-            artifact.size,
+            published.artifact.size,
             unlearned=self._settings.unlearned,
             verify_up_to=self._settings.verify_up_to_bytes,
             is_held=published.held,
             is_distrusted=is_distrusted,
-        )
-        is_part = sum(part.length for part in parts) not in (0, artifact.size)
-        may_be_joined = (is_part or resumes(ranges)) and not published.held
-        if way is Way.CUT and may_be_joined and self._distrust.has_doubt(client, artifact):
-            way = Way.WHOLE
-        kept = () if way is Way.WHOLE else parts
-        boundary = self._new_boundary() if len(kept) > 1 else ""
-        return Order(
-            client,
-            published,
-            Selection(artifact, kept, boundary),
-            way,
-            accepts,
-            is_distrusted,
-            self._distrust.departures(artifact) if may_be_joined else None,
         )
 
     def _accepts_ranges(self, published: PublishedArtifact) -> bool:

@@ -43,6 +43,11 @@ class Selection:
         return 206 if self.parts else 200
 
     @property
+    def is_part(self) -> bool:
+        """Whether anything of the artifact is left out."""
+        return sum(part.length for part in self.parts) not in (0, self.artifact.size)
+
+    @property
     def fields(self) -> Fields:
         """Content-Length if known, Content-Type; Content-Range of a single part.
 

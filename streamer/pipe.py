@@ -16,7 +16,7 @@ content flows, the client's stall while it is paused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -146,6 +146,10 @@ class Fetch:
         self._silence.stop()
 
 
+async def _at_once() -> None:
+    """Let the end of a response go out as soon as it is verified."""
+
+
 @implementer(IPushProducer)
 class ResponseReader:
     """One client's response as a reader: its head, what is cut for it, its held tail, its pace.
@@ -153,6 +157,8 @@ class ResponseReader:
     What comes of small content is held whole, so its head goes out after its last byte was
     verified. Large content of known size gets its head at once and keeps back the last bytes of
     what is cut from it. Content of unknown size is treated as small until it has proved not to be.
+    When all is verified, `may_end` is asked before the rest goes out; it may take its time or raise
+    a `StreamerError`.
     """
 
     def __init__(
@@ -162,6 +168,7 @@ class ResponseReader:
         send_head: Callable[[int | None], None],
         *,
         is_large: bool,
+        may_end: Callable[[], Awaitable[None]] = _at_once,
         clock: IReactorTime,
         small_bytes: int,
         stall_seconds: float,
@@ -170,6 +177,7 @@ class ResponseReader:
         self._cut = cut
         self._send_head = send_head
         self._is_large = is_large
+        self._may_end = may_end
         # Frames between parts may make more of small content than `small_bytes`.
         held_bytes = small_bytes if cut.length is None else cut.length
         self._tail = HeldTail(cut.length, TAIL_BYTES if is_large else held_bytes)
@@ -179,19 +187,11 @@ class ResponseReader:
         self._drained: Deferred[None] | None = None
         self._paused = False
         self._was_held_whole = False
-        self._is_proven = False
-        self._sends_ahead = cut.length is None or (is_large and cut.length > TAIL_BYTES)
 
     @property
     def was_held_whole(self) -> bool:
         """Whether the content was verified before any of it was sent."""
         return self._was_held_whole
-
-    @property
-    def is_in_doubt(self) -> bool:
-        """Whether the client may hold, or get any moment, bytes that are not proven right."""
-        is_under_way = self._response.phase is Phase.STREAMING
-        return is_under_way and self._sends_ahead and not self._is_proven
 
     def attach(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -208,7 +208,7 @@ class ResponseReader:
             self._response.write(piece)
 
     async def complete(self) -> None:
-        self._is_proven = True
+        await self._may_end()
         self._was_held_whole = self._response.phase is Phase.BEFORE_HEAD
         length = self._cut.length
         self._begin(self._tail.held_bytes if length is None else length)
@@ -217,6 +217,7 @@ class ResponseReader:
         if self._paused:
             # Ending now would hand what is still queued to the idle time-out of the connection.
             self._drained = Deferred()
+            self._patience.start()
             await self._drained
         self._response.end()
 

@@ -159,6 +159,10 @@ class HeadReader:
     def _read_beginning(self, line: bytes) -> None:
         if line:
             self._request_line = _read_request_line(line)
+            # What the escapes add counts too, or the limits of whoever reads on would decide.
+            self._size += 2 * len(_NOT_ASCII.findall(line))
+            if self._size > MAX_HEAD_BYTES:
+                raise HeadRefused(414)
         elif self._size > MAX_EMPTY_LINES * len(b"\r\n"):
             raise HeadRefused(400)
 

@@ -11,14 +11,23 @@ from collections import deque
 from collections.abc import Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from streamer.errors import ContentChanged, OriginError, OriginLacksIt, SizeMismatch
+from streamer.errors import (
+    ContentChanged,
+    OriginError,
+    OriginLacksIt,
+    OriginNonsense,
+    SizeMismatch,
+)
 from streamer.interfaces import Download, Downloader, Sink
 from streamer.model import OriginResponse
 from streamer.ranges import ByteRange
 
 _VALIDATORS = ("etag", "last-modified")
+
+_log = Logger()
 
 
 class SpansDownload:
@@ -78,14 +87,20 @@ class SpansDownload:
         elif self._sink is not None and self._current is not None:
             self._current.stop()
             self._current = None
-            self._opening = Deferred.fromCoroutine(self._go_on())
-            self._opening.addErrback(self._opening_failed)
+            opening = Deferred.fromCoroutine(self._go_on())
+            if not opening.called:
+                self._opening = opening
+            opening.addErrback(self._opening_failed)
 
     async def _go_on(self) -> None:
         self._span = self._ahead.popleft()
         self._received_bytes = 0
         download = await self._downloader.open(self._span)
         self._opening, self._current = None, download
+        if self._sink is None:
+            # Stopped meanwhile, by whoever could not be cancelled.
+            download.stop()
+            return
         if _representation(download.response) != _representation(self.response):
             self._end(ContentChanged())
             return
@@ -95,11 +110,14 @@ class SpansDownload:
 
     def _opening_failed(self, failure: Failure) -> None:
         self._opening = None
-        if isinstance(failure.value, OriginError):
-            is_gone = isinstance(failure.value, OriginLacksIt)
-            self._end(ContentChanged() if is_gone else failure.value)
-        else:
-            failure.trap(CancelledError)
+        error = failure.value
+        if isinstance(error, OriginLacksIt):
+            self._end(ContentChanged())
+        elif isinstance(error, OriginError):
+            self._end(error)
+        elif not isinstance(error, CancelledError):
+            _log.failure("an importer failed in a way that is a defect", failure)
+            self._end(OriginNonsense("its importer failed"))
 
     def _end(self, error: OriginError | None) -> None:
         sink, self._sink = self._sink, None

@@ -21,6 +21,7 @@ from exchanges import (
     source,
 )
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from wire import Wire
 
 from streamer.errors import ContentTruncated, OriginNonsense, OriginUnreachable
@@ -556,9 +557,9 @@ def test_client_that_stalled_with_wrong_content_never_completes_it():
 # -- a client that joins parts of several transfers, as aria2 does
 
 
-def beside(content=LARGE):
+def beside(content=LARGE, **settings):
     """A service, and a client that has begun to get the whole of `content`, unverified."""
-    service = Service()
+    service = Service(**settings)
     first = MemoryDownload(pieces(content), at_once=False)
     service.publish(LARGE, first, whole(), whole())
     wire = service.ask("/base/f")
@@ -567,14 +568,25 @@ def beside(content=LARGE):
     return service, first, wire
 
 
-def test_client_with_an_unverified_transfer_gets_no_part_beside_it():
-    """It could keep what it has of the first, and a 200 is joined to nothing."""
-    service, _, wire = beside(b"x" + LARGE[1:])
+def test_client_with_an_unverified_whole_gets_no_part_beside_it():
+    """It could keep what it has of the first; aria2 joins a 200 to nothing."""
+    service, _, wire = beside()
 
     answer = service.answer("/base/f", "Range: bytes=150000-")
     wire.leave()
 
     assert (answer.status, answer.content) == (200, LARGE)
+
+
+@pytest.mark.parametrize("settings", [{}, {"unlearned": "refuse"}], ids=["auto", "refuse"])
+def test_client_that_comes_back_unnoticed_never_completes_wrong_content(settings):
+    """Its connection was lost and nobody here knows; wget skips what it has of the 200."""
+    service, _, wire = beside(b"x" + LARGE[1:], **settings)
+
+    answer = service.answer("/base/f", "Range: bytes=100000-")
+    wire.leave()
+
+    assert (answer.status, answer.is_complete) == (200, False)
 
 
 def test_client_whose_transfer_is_verified_gets_parts_beside_it():
@@ -591,29 +603,118 @@ def test_client_whose_transfer_is_verified_gets_parts_beside_it():
     assert (answer.status, answer.content) == (206, LARGE[150_000:])
 
 
-def part_first():
-    """A service, and a client that is getting a part, which is all there but for its end."""
+def part_first(content=b"x" + LARGE[1:]):
+    """A service, a client that is getting a part, which is all there but for its end, and another
+    transfer that the same client has begun since.
+    """
     service = Service()
     part = MemoryDownload(pieces(LARGE), at_once=False)
-    wrong = MemoryDownload(pieces(b"x" + LARGE[1:]), at_once=False)
-    service.publish(LARGE, part, wrong, whole())
+    other = MemoryDownload(pieces(content), at_once=False)
+    service.publish(LARGE, part, other, whole())
     wire = service.ask("/base/f", "Range: bytes=150000-")
     while part.sent_bytes < SIZE:
         part.send()
-    return service, part, wrong, wire
+    return service, part, other, wire
 
 
-def test_part_is_not_completed_beside_a_transfer_that_began_after_it():
-    """The order of the two makes no difference to a client that joins them."""
+def test_part_waits_for_a_transfer_that_its_client_began_after_it():
+    """When that one is verified, the two may be joined."""
+    service, part, other, wire = part_first(LARGE)
+    service.ask("/base/f")
+    other.send()
+
+    part.end()
+    before = answer_of(wire).is_complete
+    while other.sent_bytes < SIZE:
+        other.send()
+    other.end()
+
+    assert before is False
+    assert answer_of(wire).content == LARGE[150_000:]
+
+
+def test_part_breaks_off_when_its_client_leaves_what_it_waits_for():
+    """The client keeps what it has of that, and the pass of the part is beyond that place."""
     service, part, wrong, wire = part_first()
     other = service.ask("/base/f")
     wrong.send()
-
     part.end()
+
     other.leave()
 
     assert not answer_of(wire).is_complete
-    assert service.transfers.written[0].verdict == "aborted"
+    assert {each.verdict for each in service.transfers.written} == {"aborted", "client_gone"}
+
+
+def test_part_breaks_off_when_what_it_waits_for_is_found_wrong():
+    """An origin lies about this content."""
+    service, part, wrong, wire = part_first()
+    service.ask("/base/f")
+    wrong.send()
+    part.end()
+
+    wrong.end(ContentTruncated(4096))
+
+    assert not answer_of(wire).is_complete
+
+
+def test_part_waits_a_bounded_time():
+    """Then it breaks off, and can be asked for again."""
+    service, part, other, wire = part_first(LARGE)
+    leaving = service.ask("/base/f")
+    other.send()
+    part.end()
+
+    service.clock.advance(IDLE_SECONDS)
+
+    assert wire.ending == "aborted"
+    leaving.leave()
+
+
+def test_client_that_leaves_while_its_part_waits_leaves_nothing():
+    """Neither a timer nor anybody who waits."""
+    service, part, other, wire = part_first(LARGE)
+    leaving = service.ask("/base/f")
+    other.send()
+    part.end()
+
+    wire.leave()
+    leaving.leave()
+
+    assert service.clock.getDelayedCalls() == []
+
+
+def test_parts_that_run_beside_each_other_are_all_completed():
+    """Each is verified by itself, and waits until the others are."""
+    service = Service()
+    downloads = [MemoryDownload(pieces(LARGE), at_once=False) for _ in range(2)]
+    service.publish(LARGE, *downloads)
+    wires = [
+        service.ask("/base/f", f"Range: bytes={part}") for part in ("50000-99999", "100000-149999")
+    ]
+
+    for download in downloads:
+        while download.sent_bytes < SIZE:
+            download.send()
+        download.end()
+
+    assert [answer_of(wire).content for wire in wires] == [
+        LARGE[50_000:100_000],
+        LARGE[100_000:150_000],
+    ]
+
+
+def test_whole_that_waits_for_its_origin_is_in_doubt_already():
+    """Before its head the client has nothing of it, and will have."""
+    service = Service()
+    opening = Deferred()
+    service.publish(LARGE, opening, whole())
+    wire = service.ask("/base/f", "Range: bytes=0-")
+
+    answer = service.answer("/base/f", "Range: bytes=40960-")
+    wire.leave()
+
+    assert answer.status == 200
 
 
 def test_part_is_not_completed_after_its_client_left_another_transfer():

@@ -9,6 +9,7 @@ from streamer.errors import (
     ContentChanged,
     ContentTruncated,
     OriginLacksIt,
+    OriginNonsense,
     OriginUnreachable,
     SizeMismatch,
 )
@@ -167,3 +168,27 @@ def test_stop_in_a_span_stops_its_download():
     strung.download.stop()
 
     assert first.is_stopped
+
+
+def test_span_that_opens_although_it_was_cancelled_is_stopped():
+    """An importer that cannot be cancelled in time leaves nothing open all the same."""
+    later = part(b"KL")
+    opening = Deferred(lambda deferred: deferred.callback(later))
+    strung = Strung(part(b"abc"), opening).deliver()
+
+    strung.download.stop()
+
+    assert later.is_stopped
+    assert "deliver" not in later.calls
+
+
+def test_importer_that_fails_otherwise_ends_it(logged_failures):
+    """A client must not wait for a defect until the origin counts as silent."""
+    opening = Deferred()
+    strung = Strung(part(b"abc"), opening).deliver()
+
+    opening.errback(RuntimeError("a defect"))
+
+    (error,) = strung.sink.endings
+    assert isinstance(error, OriginNonsense)
+    assert len(logged_failures.flush(RuntimeError)) == 1

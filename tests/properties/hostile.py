@@ -387,10 +387,15 @@ HONEST_ORIGINS = st.lists(
     max_size=2,
 )
 
-TURNING_ORIGINS = st.tuples(CONDUCTS, HONEST_CONDUCTS, st.integers(0, 5000)).map(
-    lambda three: [[replace(three[0], flips_at=three[2]), *[three[1]] * 9]]
-)
-"""Wrong at first and honest afterwards, so that a client that comes back could join the two."""
+
+@st.composite
+def turning_origins(draw):
+    """Wrong at first and honest afterwards, so that a client that comes back could join both."""
+    wrong = replace(draw(CONDUCTS | HONEST_CONDUCTS), flips_at=draw(st.integers(0, 5000)))
+    return [[wrong, *[draw(HONEST_CONDUCTS)] * 9]]
+
+
+TURNING_ORIGINS = turning_origins()
 
 COMPENSATING_ORIGINS = st.integers(1, 100).map(
     lambda count: [[Conduct(cuts_at=-1 - count, cut_shows=False), Conduct(adds=count)]]

@@ -18,7 +18,7 @@ from streamer.testing import MemoryDownload
 ODD_BYTES = st.binary(max_size=3) | st.sampled_from(
     [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b"\r\n ", b"\r\n\r\n", b"\x80"]
 )
-PLACES = st.lists(st.integers(0, 400), max_size=8)
+PLACES = st.lists(st.integers(0, 400) | st.integers(0, 60), max_size=8)
 
 
 # -- heads of requests -----------------------------------------------------------------------------
@@ -41,6 +41,8 @@ FIELD_LINES = st.sampled_from(
         b"Transfer-Encoding : chunked",
         b"Expect: 100-continue",
         b"Upgrade: h2c",
+        b"X-Odd: a\0b",
+        b"X-Odd: a\rb",
         b"X-Long: " + b"x" * 17_000,
     ]
 )
@@ -73,9 +75,27 @@ def request_heads(draw):
     return b"\r\n".join([draw(REQUEST_LINES), *fields, b"", b""])
 
 
-REQUESTS = st.lists(changed(request_heads(), ODD_BYTES) | request_heads(), max_size=4).map(
-    b"".join
-) | st.binary(max_size=60)
+GOOD_REQUESTS = st.sampled_from(
+    [
+        b"GET /base/f HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"HEAD /base/f?x=y HTTP/1.1\r\nHost: [::1]:80\r\nRange: bytes=2-5\r\n\r\n",
+        b"GET /base/none HTTP/1.1\r\nConnection: x\r\nhost:h\r\nContent-Length: 0\r\n\r\n",
+        b"GET http://other/base/f HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n",
+        b"\r\nGET /base/ HTTP/1.0\r\n\r\n",
+    ]
+)
+REQUESTS = st.lists(
+    st.one_of(
+        GOOD_REQUESTS,
+        GOOD_REQUESTS,
+        changed(GOOD_REQUESTS, ODD_BYTES),
+        request_heads(),
+        changed(request_heads(), ODD_BYTES),
+        st.binary(max_size=60),
+    ),
+    min_size=1,
+    max_size=4,
+).map(b"".join)
 
 
 BEFORE_THE_WHOLE_HEAD = {400, 414, 431}
@@ -128,6 +148,22 @@ def test_request_head_is_handed_on_in_one_spelling(raw):
         assert len(written) <= request_head.MAX_HEAD_BYTES + len(b"connection:close\r\n")
         again = heads_of([written.replace(b"\r\n", b"\r\nHost: h\r\n", 1)])
         assert again == [found]
+
+
+@holds_for(examples=300, fields=st.lists(FIELD_LINES, max_size=4), line=REQUEST_LINES)
+def test_request_head_that_is_read_says_one_thing_only(fields, line):
+    """RFC 9112 3.2 and 6: one Host, nothing about content but that there is none."""
+    (found,) = heads_of([b"\r\n".join([line, *fields, b"", b""])]) or [None]
+    if isinstance(found, int):
+        return
+
+    names = [field.partition(b":")[0].lower() for field in fields]
+    lengths = [field for field in fields if field.startswith(b"Content-Length:")]
+    assert names.count(b"host") == (1 if found.version == b"HTTP/1.1" else names.count(b"host"))
+    assert names.count(b"host") <= 1
+    assert not any(name.startswith(b"transfer-encoding") for name in names)
+    assert lengths in ([], [b"Content-Length: 0"], [b"Content-Length: 00"])
+    assert not any(b"\0" in field or b"\r" in field or len(field) > 16_384 for field in fields)
 
 
 # -- the door --------------------------------------------------------------------------------------
@@ -236,6 +272,8 @@ ORIGIN_FIELD_LINES = st.sampled_from(
         b'ETag: "x"',
         b"X-Accel-Redirect: /etc/passwd",
         b"Set-Cookie: a=b",
+        b"X-Odd: a\0b",
+        b"X-Odd: a\rb",
         b" folded",
         b"X-Long: " + b"x" * 17_000,
     ]
@@ -253,7 +291,23 @@ def response_heads(draw):
     return end.join([b"HTTP/1.1 103 Early Hints", b"Link: a", b"", b""]) * interims + head
 
 
-RESPONSES = changed(response_heads(), ODD_BYTES) | response_heads() | st.binary(max_size=60)
+GOOD_RESPONSES = st.sampled_from(
+    [
+        b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nETag: "x"\r\n\r\n',
+        b"HTTP/1.0 206 \r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-A: b\r\n\r\n",
+        b"HTTP/1.1 103 \r\n\r\nHTTP/1.1 200\nTransfer-Encoding: chunked\nX-A:b\n\n",
+        b"HTTP/1.1 404 No\r\nconnection: close\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 17_000 + b"\r\n\r\n",
+    ]
+)
+RESPONSES = st.one_of(
+    GOOD_RESPONSES,
+    changed(GOOD_RESPONSES, ODD_BYTES),
+    changed(GOOD_RESPONSES, ODD_BYTES),
+    response_heads(),
+    changed(response_heads(), ODD_BYTES),
+    st.binary(max_size=60),
+)
 
 
 def head_of(pieces):
@@ -293,12 +347,16 @@ def test_origins_head_is_passed_on_without_anything_odd(raw):
     assert head.raw.count(b"\r\n\r\n") == 1
     assert b"\0" not in head.raw
     assert len(head.raw) <= origin_head.HEAD_BYTES + len(b"HTTP/1.1 200 \r\nConnection: close\r\n")
+    assert max(map(len, head.raw.splitlines())) <= origin_head.LINE_BYTES
+    assert head.raw.count(b"\r\n") <= origin_head.HEAD_FIELDS + 3
+    assert raw.count(b"HTTP/1.1 103") <= origin_head.INTERIM_RESPONSES
     assert raw.endswith(rest)
     status, _, fields = head.raw.partition(b"\r\n")
     assert status.startswith(b"HTTP/1.1 ")
     assert int(status.split()[1]) >= 200
     check_framing(head, fields, has_content=int(status.split()[1]) not in (204, 304))
-    assert head_of([head.raw]) == (head, b"")
+    if head.raw.count(b"\r\n") <= origin_head.HEAD_FIELDS:
+        assert head_of([head.raw]) == (head, b"")
 
 
 def check_framing(head, fields, *, has_content):

@@ -36,7 +36,21 @@ SCHEMES = frozenset({"http", "https"})
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 ODD_TEXT = st.text(max_size=6) | st.sampled_from(
-    ["/", "..", "%2e", "%", "\x00", "\ud800", "é", "\u202e", "//", "9" * 5000, "a" * 3000]
+    [
+        "/",
+        "..",
+        "./",
+        "/.",
+        "%2e",
+        "%",
+        "\x00",
+        "\ud800",
+        "é",
+        "\u202e",
+        "//",
+        "9" * 5000,
+        "a" * 3000,
+    ]
 )
 
 
@@ -60,6 +74,7 @@ def test_target_of_any_bytes_is_a_clean_path_or_refused(raw, prefix):
     except (TargetMalformed, PathNotPublished):
         return
 
+    assert not re.search(rb"%(?![0-9A-Fa-f]{2})", raw)
     segments = path.removesuffix("/").split("/") if path else []
     assert not {"", ".", ".."} & set(segments)
     assert not CONTROL.search(path)
@@ -111,7 +126,7 @@ MANIFEST_LINES = changed(
     ),
     ODD_TEXT | st.sampled_from([",", "-1", "١", "1e3", SHA256, "\n", "\ufeff"]),
 ).map(lambda text: text.encode("utf-8", "surrogatepass"))
-RAW_LINES = st.binary(max_size=40)
+RAW_LINES = st.binary(max_size=40) | st.sampled_from([b"[" * 5000, b'{"path":' * 2000])
 
 
 @holds_for(examples=200, lines=st.lists(MANIFEST_LINES | RAW_LINES, max_size=4))
@@ -159,7 +174,9 @@ JSON_VALUES = st.recursive(
     max_leaves=6,
 )
 GOOD_VALUES = {
-    "path": st.sampled_from(["b/bash.rpm", "ä b", "a:b"]) | ODD_TEXT,
+    "path": st.sampled_from(["b/bash.rpm", "ä b", "a:b"])
+    | st.sampled_from(["./a", "a/./b", "a/../b", "a//b", "/a", "a/", "a\x00", "a\x9f", "a\ud800"])
+    | ODD_TEXT,
     "digests": st.sampled_from(
         [
             {"sha256": SHA256},
