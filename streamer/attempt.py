@@ -212,7 +212,7 @@ class Attempt:
             await doubt.addTimeout(self._settings.idle_seconds, self._clock)
         except TookTooLong:
             raise PartRefused from None
-        is_news = self._distrust.holds_for(order.client, self.artifact) and not order.is_distrusted
+        is_news = self._distrust.holds_for(self.artifact) and not order.is_distrusted
         if is_news or self._distrust.has_left_since(order.client, self.artifact, order.checkpoints):
             raise PartRefused
 

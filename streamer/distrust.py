@@ -79,10 +79,13 @@ class Distrust:
         # One more than is kept says that there were too many.
         self._left[key] = (*others, checkpoint)[-MAX_CHECKPOINTS - 1 :]
 
-    def holds_for(self, client: str, artifact: Artifact) -> bool:
-        """Whether this client has to be refused if it resumes this artifact."""
-        has_left_too_often = len(self._left.get((client, artifact.digest), ())) > MAX_CHECKPOINTS
-        return artifact.digest in self._broken or has_left_too_often
+    def holds_for(self, artifact: Artifact) -> bool:
+        """Whether this artifact broke off lately."""
+        return artifact.digest in self._broken
+
+    def has_left_too_often(self, client: str, artifact: Artifact) -> bool:
+        """Whether not all is known any more that this client may hold of the artifact."""
+        return len(self._left.get((client, artifact.digest), ())) > MAX_CHECKPOINTS
 
     def checkpoints(self, client: str, artifact: Artifact) -> tuple[Checkpoint, ...]:
         """What a pass has to agree with that this client may join to what it has.

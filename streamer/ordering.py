@@ -64,7 +64,7 @@ class Ordering:
         Raises `ResumeRefused` or `RangeNotSatisfiable`.
         """
         artifact = published.artifact
-        is_distrusted = self._distrust.holds_for(client, artifact)
+        is_distrusted = self._distrust.holds_for(artifact)
         if is_distrusted and resumes(ranges):
             raise ResumeRefused
         accepts = self._accepts_ranges(published)
@@ -72,6 +72,9 @@ class Ordering:
         is_part = Selection(artifact, parts).is_part
         may_be_joined = (is_part or resumes(ranges)) and not published.held
         way = self._way(published, parts, is_distrusted)
+        is_compared = may_be_joined and way is not Way.PASSED
+        if is_compared and self._distrust.has_left_too_often(client, artifact):
+            raise ResumeRefused
         if way is Way.CUT and may_be_joined and self._distrust.gets_whole(client, artifact):
             way = Way.WHOLE
         kept = () if way is Way.WHOLE else parts

@@ -20,7 +20,7 @@ def test_artifact_that_never_broke_off_is_trusted():
     """Distrust is the exception."""
     distrust = Distrust(600, Clock().seconds)
 
-    assert not distrust.holds_for(ME, artifact())
+    assert not distrust.holds_for(artifact())
 
 
 def test_artifact_that_broke_off_is_distrusted_for_its_time():
@@ -32,7 +32,7 @@ def test_artifact_that_broke_off_is_distrusted_for_its_time():
     seen = []
     for seconds in (0, 599, 1):
         clock.advance(seconds)
-        seen.append(distrust.holds_for(ME, artifact()))
+        seen.append(distrust.holds_for(artifact()))
 
     assert seen == [True, True, False]
 
@@ -47,7 +47,7 @@ def test_artifact_that_breaks_off_again_is_distrusted_anew():
 
     clock.advance(500)
 
-    assert distrust.holds_for(ME, artifact())
+    assert distrust.holds_for(artifact())
 
 
 def test_other_artifacts_are_not_distrusted():
@@ -56,7 +56,7 @@ def test_other_artifacts_are_not_distrusted():
 
     distrust.note(artifact(1))
 
-    assert not distrust.holds_for(ME, artifact(2))
+    assert not distrust.holds_for(artifact(2))
 
 
 def test_same_digest_is_distrusted_whatever_else_is_known_of_it():
@@ -65,7 +65,7 @@ def test_same_digest_is_distrusted_whatever_else_is_known_of_it():
 
     distrust.note(artifact())
 
-    assert distrust.holds_for(ME, Artifact(artifact().digests, None, "application/x-rpm"))
+    assert distrust.holds_for(Artifact(artifact().digests, None, "application/x-rpm"))
 
 
 def test_oldest_is_forgotten_when_there_are_too_many():
@@ -75,8 +75,8 @@ def test_oldest_is_forgotten_when_there_are_too_many():
     for number in range(MAX_ARTIFACTS + 1):
         distrust.note(artifact(number))
 
-    assert not distrust.holds_for(ME, artifact(0))
-    assert distrust.holds_for(ME, artifact(MAX_ARTIFACTS))
+    assert not distrust.holds_for(artifact(0))
+    assert distrust.holds_for(artifact(MAX_ARTIFACTS))
 
 
 def at(position):
@@ -121,12 +121,12 @@ def test_client_that_left_is_not_refused_unless_too_often():
 
     for position in range(MAX_CHECKPOINTS):
         distrust.note_departure(ME, artifact(), at(position))
-    before = distrust.holds_for(ME, artifact())
+    before = distrust.has_left_too_often(ME, artifact())
     distrust.note_departure(ME, artifact(), at(MAX_CHECKPOINTS))
 
     assert before is False
-    assert distrust.holds_for(ME, artifact())
-    assert not distrust.holds_for(YOU, artifact())
+    assert distrust.has_left_too_often(ME, artifact())
+    assert not distrust.has_left_too_often(YOU, artifact())
 
 
 class Running:

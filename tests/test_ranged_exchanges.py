@@ -24,6 +24,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from wire import Wire
 
+from streamer.distrust import MAX_CHECKPOINTS
 from streamer.errors import ContentTruncated, OriginNonsense, OriginUnreachable
 from streamer.ranges import ByteRange
 from streamer.testing import MemoryDownload
@@ -526,6 +527,24 @@ def test_client_that_left_with_wrong_content_never_completes_it(settings, value)
     answers = [service.answer("/base/f", f"Range: {value}") for _ in range(2)]
 
     assert [answer.is_complete and answer.status < 400 for answer in answers] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"), [({}, 502), ({"unlearned": "pass"}, 206)], ids=["auto", "pass"]
+)
+def test_client_that_left_too_often_gets_no_part_that_was_to_be_compared(settings, status):
+    """What it may hold is not known any more; what nobody verifies is not compared either."""
+    service = Service(**settings)
+    for number in range(MAX_CHECKPOINTS + 1):
+        download = MemoryDownload(pieces(LARGE), at_once=False)
+        service.publish(LARGE, download)
+        wire = service.ask("/base/f")
+        for _ in range(number + 1):
+            download.send()
+        wire.leave()
+    service.publish(LARGE, span(9000, 9099) if settings else whole())
+
+    assert service.answer("/base/f", "Range: bytes=9000-9099").status == status
 
 
 def test_client_that_begins_anew_after_it_left_is_not_held_up():
