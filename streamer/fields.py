@@ -18,7 +18,9 @@ Content-Type and Last-Modified are the same from every origin, for HEAD, for GET
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from streamer import __version__
 from streamer.errors import OriginAnsweredOtherwise, OriginError
@@ -32,6 +34,11 @@ NAME = "pulp-streamer"
 RETRY_AFTER_SECONDS = 10
 """What a 503 asks a client to wait where nothing better is known: the order of a package client's
 own retry delay."""
+
+MAX_FORWARDED = 50
+"""Python's http.client, and what is made with it, takes no head of more than 100 fields."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 _FORWARDED = {"content-disposition", "content-language", "link"}
 _FORWARDED_PREFIXES = ("x-", "docker-")
@@ -97,11 +104,13 @@ def _members(values: Iterable[str]) -> Iterable[str]:
 
 
 def forwardable(fields: Fields) -> Fields:
-    """The origin's fields that a client may see: allowed by name, and free of control characters.
+    """The origin's fields that a client may see: allowed by name, and fit to be written.
 
-    An empty value is dropped too: treq adds an empty Content-Encoding to every response.
+    An empty value is dropped too: treq adds an empty Content-Encoding to every response. So is what
+    is more than `MAX_FORWARDED`, and what a plugin brings that no head can hold.
     """
-    return tuple((name, value) for name, value in fields if _may_pass(name.lower(), value))
+    passing = (field for field in fields if _may_pass(field[0].lower(), field[1]))
+    return tuple(islice(passing, MAX_FORWARDED))
 
 
 def _may_pass(name: str, value: str) -> bool:
@@ -113,7 +122,8 @@ def _may_pass(name: str, value: str) -> bool:
             and not name.startswith(_NEVER_FORWARDED_PREFIXES)
             and not any(word in name for word in _NEVER_FORWARDED_WORDS)
         )
-    return allowed and bool(value) and value.isprintable()
+    is_writable = _TOKEN.fullmatch(name) and value.isprintable() and max(value, default="") <= "ÿ"
+    return bool(allowed and value and is_writable)
 
 
 def entity_tag(artifact: Artifact) -> str:

@@ -65,10 +65,12 @@ class Response:
         if self.phase is not Phase.BEFORE_HEAD:
             return
         request = self._request
+        # All of it first: what cannot be written must leave nothing in the head of an error.
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         request.setResponseCode(status, HTTPStatus(status).phrase.encode())
         request.responseHeaders.removeHeader(b"server")
-        for name, value in fields:
-            request.responseHeaders.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in lines:
+            request.responseHeaders.addRawHeader(name, value)
         self.phase = Phase.STREAMING
         self.status = status
         self.first_byte_at = self._clock.seconds()

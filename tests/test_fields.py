@@ -7,6 +7,7 @@ import pytest
 from streamer import __version__
 from streamer.errors import OriginLacksIt, OriginRefused, OriginTimedOut, OriginUnreachable
 from streamer.fields import (
+    MAX_FORWARDED,
     cache_status,
     content_fields,
     entity_tag,
@@ -330,3 +331,20 @@ def test_refusal_of_an_origin_keeps_its_status_in_the_details():
     ((_, value),) = proxy_status([("a", OriginRefused(403))])
 
     assert 'details="the origin answered 403"' in value
+
+
+@pytest.mark.parametrize(
+    "field",
+    [("X-a b", "1"), ("X-é", "1"), ("X-ok", "漢"), ("X-", "a\nb"), ("X-a:", "1")],
+    ids=["space-in-the-name", "name-not-ascii", "value-beyond-latin-1", "control", "colon"],
+)
+def test_field_that_no_head_can_hold_stays_behind(field):
+    """A plugin's importer may bring what HTTP cannot write."""
+    assert forwardable((("X-A", "1"), field)) == (("X-A", "1"),)
+
+
+def test_fields_beyond_a_bound_stay_behind():
+    """Clients refuse a head of more than a hundred."""
+    many = tuple((f"X-{number}", "1") for number in range(150))
+
+    assert forwardable(many) == many[:MAX_FORWARDED]

@@ -173,23 +173,36 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD_TEXT, inner, max_size=3),
     max_leaves=6,
 )
-GOOD_VALUES = {
-    "path": st.sampled_from(["b/bash.rpm", "ä b", "a:b"])
-    | st.sampled_from(["./a", "a/./b", "a/../b", "a//b", "/a", "a/", "a\x00", "a\x9f", "a\ud800"])
-    | ODD_TEXT,
-    "digests": st.sampled_from(
-        [
-            {"sha256": SHA256},
-            [f"sha256-{base64.b64encode(bytes(32)).decode()}"],
-            f"sha512={'0' * 128} md5:{'0' * 32}",
-            {"SHA-256": SHA256.upper(), "sha1": "0" * 40},
-            {"md5": "0" * 32},
-        ]
-    ),
+GOOD_URLS = st.sampled_from(["b", "http://h:80/a?b", "/x", "a:b%20c"])
+GOOD_ENTRIES = st.fixed_dictionaries(
+    {
+        "path": st.sampled_from(["b/bash.rpm", "ä b", "a:b", "..a/...", "%2e"]),
+        "digests": st.sampled_from(
+            [
+                {"sha256": SHA256},
+                [f"sha256-{base64.b64encode(bytes(32)).decode()}"],
+                f"sha512={'0' * 128} md5:{'0' * 32}",
+                {"SHA-256": SHA256.upper(), "sha1": "0" * 40},
+                {"md5": "0" * 32},
+            ]
+        ),
+        "sources": st.lists(st.fixed_dictionaries({"url": GOOD_URLS}), min_size=1, max_size=1),
+    }
+)
+GOOD_HELD_ENTRIES = st.fixed_dictionaries(
+    {
+        "path": st.just("index.html"),
+        "content_base64": st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode()),
+    }
+)
+ODD_VALUES = {
+    "path": st.sampled_from(["./a", "a/./b", "a/../b", "a//b", "/a", "a/", "a\x00", "\ud800"])
+    | changed(st.just("a/b"), ODD_TEXT),
+    "digests": st.dictionaries(st.sampled_from(["sha256", "md5", "sha3", "SHA1"]), ODD_TEXT),
     "size": st.integers(-1, 2**64),
     "sources": st.lists(
         st.fixed_dictionaries(
-            {"url": changed(st.sampled_from(["b", "http://h:80/a?b", "/x", "//h"]), ODD_TEXT)},
+            {"url": changed(GOOD_URLS | st.just("//h"), ODD_TEXT)},
             optional={
                 "importer": st.sampled_from(["mirror", "weak", "none"]) | ODD_TEXT,
                 "priority": st.integers(-(2**33), 2**33),
@@ -197,22 +210,27 @@ GOOD_VALUES = {
         ),
         max_size=2,
     ),
-    "content_base64": st.binary(max_size=20).map(lambda raw: base64.b64encode(raw).decode()),
+    "content_base64": st.sampled_from(["", "AA==", "A", "é"]),
     "content_file": ODD_TEXT,
     "media_type": changed(st.sampled_from(["text/plain", 'a/b; c="d"']), ODD_TEXT),
     "last_modified": st.sampled_from(["Sun, 06 Nov 1994 08:49:37 GMT", "2024-02-30T00:00:00Z"])
     | st.floats()
     | st.integers(),
     "cache": st.sampled_from(["mutable", "package", "immutable", "never"]),
+    "unknown": st.none(),
 }
-ENTRY_OBJECTS = st.fixed_dictionaries(
-    {name: GOOD_VALUES[name] for name in ("path", "digests", "sources")},
-    optional={
-        name: GOOD_VALUES[name] | JSON_VALUES
-        for name in GOOD_VALUES
-        if name not in ("path", "digests", "sources")
-    },
-) | st.fixed_dictionaries({}, optional={n: v | JSON_VALUES for n, v in GOOD_VALUES.items()})
+
+
+@st.composite
+def entry_objects(draw):
+    """An entry of which up to two values are odd."""
+    entry = dict(draw(GOOD_ENTRIES | GOOD_HELD_ENTRIES))
+    for key in draw(st.lists(st.sampled_from(["path", *sorted(ODD_VALUES)]), max_size=2)):
+        entry[key] = draw(ODD_VALUES[key] | ODD_VALUES[key] | JSON_VALUES)
+    return entry
+
+
+ENTRY_OBJECTS = entry_objects()
 ENTRY_LINES = changed(
     ENTRY_OBJECTS.map(json.dumps),
     st.sampled_from(
@@ -224,8 +242,12 @@ ENTRY_LINES = changed(
 
 @holds_for(
     share=3,
-    examples=300,
-    lines=st.lists(ENTRY_LINES | RAW_LINES, min_size=1, max_size=3),
+    examples=500,
+    lines=st.lists(
+        ENTRY_OBJECTS.map(lambda entry: json.dumps(entry).encode()) | ENTRY_LINES | RAW_LINES,
+        min_size=1,
+        max_size=3,
+    ),
     default=st.sampled_from([None, MIRROR, WEAK]),
 )
 def test_entries_of_any_bytes_are_entries_or_refused_by_line(lines, default):
