@@ -315,7 +315,8 @@ PAUSE = 0.1
 def slow_clients(tmp_path_factory):
     """What clients on a slow link received, by what they asked for, and the log of it.
 
-    They read all at the same time, each with the smallest window there is.
+    They read all at the same time, each with the smallest window there is, and each of another
+    artifact: beside an unverified whole a part would be answered with 200 (ADR 4).
     """
     content = BYTES[: 64 * 1024]
     limits = {
@@ -328,14 +329,16 @@ def slow_clients(tmp_path_factory):
         "range__verify_up_to": f"{len(content)}",
     }
     folder = tmp_path_factory.mktemp("slow")
-    tree = {"file": serves_ranges(content), "larger": serves_ranges(content + b"x")}
+    other = BYTES[64 * 1024 : 128 * 1024]
+    contents = {"file": content, "other": other, "larger": content + b"x"}
+    tree = {name: serves_ranges(each) for name, each in contents.items()}
     asked = {
         "the whole": ("file", None, content),
-        "a verified range": ("file", "bytes=1-", content[1:]),
+        "a verified range": ("other", "bytes=1-", other[1:]),
         "a passed range": ("larger", "bytes=1-", content[1:] + b"x"),
     }
     with Origin(serves_by_target(tree)) as origin, Streamer(folder, **limits) as streamer:
-        streamer.publish("os", origin.url, {"file": content, "larger": content + b"x"})
+        streamer.publish("os", origin.url, contents)
         with ThreadPoolExecutor() as threads:
             running = {
                 key: threads.submit(read_slowly, streamer.port, name, wish)
