@@ -4,6 +4,8 @@ The branch says who is to blame, the class attributes what follows from it:
 
 - `status` is what a client is told if this error alone decides;
 - `outcome` says what an attempt that failed so means to the plan;
+- `may_recover` whether the same origin may do better a moment later, so that it is asked again;
+- `counts_against` whether it speaks against the origin as such, and not only about this content;
 - `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries: the one that says what is
   the matter, else `http_protocol_error`, which section 2.3.28 keeps for what has no other type.
 
@@ -139,12 +141,21 @@ class OriginError(StreamerError):
     status = 502
     outcome: ClassVar[Outcome] = Outcome.BAD
     proxy_error: ClassVar[str] = "http_protocol_error"
+    may_recover: ClassVar[bool] = False
+    counts_against: ClassVar[bool] = False
     sentence = "the origin failed"
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """How long the origin is to be left alone, where somebody said so."""
+        return None
 
 
 class OriginUnreachable(OriginError):
     """No connection came about: the name is unknown, the port refuses, the network is down."""
 
+    may_recover = True
+    counts_against = True
     proxy_error = "destination_unavailable"
     sentence = "no connection to the origin: {0}"
 
@@ -152,13 +163,39 @@ class OriginUnreachable(OriginError):
 class OriginTLSFailed(OriginError):
     """The origin's certificate or TLS handshake is not acceptable."""
 
+    counts_against = True
     proxy_error = "tls_protocol_error"
     sentence = "the origin's TLS is not acceptable: {0}"
+
+
+class ProxyFailed(OriginError):
+    """The proxy on the way to the origin refuses, wants other credentials, or talks nonsense."""
+
+    may_recover = True
+    counts_against = True
+    proxy_error = "destination_unavailable"
+    sentence = "the proxy on the way to the origin does not help: {0}"
+
+
+class ProxyRefused(ProxyFailed):
+    """The proxy wants other credentials, or does not allow this; asking again would be the same."""
+
+    may_recover = False
+
+
+class TokenRefused(OriginError):
+    """The token service that the origin names gave no token."""
+
+    counts_against = True
+    proxy_error = "destination_unavailable"
+    sentence = "the origin's token service gave no token: {0}"
 
 
 class OriginTimedOut(OriginError):
     """The origin did not answer within the budget for the first byte."""
 
+    may_recover = True
+    counts_against = True
     status = 504
     outcome = Outcome.SLOW
     proxy_error = "connection_timeout"
@@ -168,16 +205,63 @@ class OriginTimedOut(OriginError):
 class OriginSilent(OriginError):
     """The origin stopped sending in the middle of the content."""
 
+    may_recover = True
+    counts_against = True
     status = 504
     outcome = Outcome.SLOW
     proxy_error = "connection_read_timeout"
     sentence = "the origin sent nothing for {0:g} s"
 
 
+class OriginCrowded(OriginError):
+    """All connections that the importer may have are in use, and so is its queue, or for too long.
+
+    Its argument is the number of connections.
+    """
+
+    status = 503
+    outcome = Outcome.BUSY
+    proxy_error = "connection_limit_reached"
+    sentence = "all {0} connections to the origin are in use"
+
+
+class OriginAvoided(OriginError):
+    """Not asked at all: it failed too often lately, or wants to be left alone for a while.
+
+    Its argument is the number of seconds until it is asked again.
+    """
+
+    status = 503
+    outcome = Outcome.BUSY
+    proxy_error = "destination_unavailable"
+    sentence = "the origin failed lately and is asked again in {0:.0f} s"
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        return float(self.args[0])
+
+
+class RedirectRefused(OriginError):
+    """The origin redirects to where nobody follows: in a circle, to plain HTTP, inside a network.
+
+    Its argument says which, without the URL.
+    """
+
+    sentence = "the origin's redirect is not followed: {0}"
+
+
 class OriginAnsweredOtherwise(OriginError):
-    """The origin answered with another status than 200. Never raised itself."""
+    """The origin answered with another status than 200. Never raised itself.
+
+    Its arguments are that status, and the seconds that it asked for with Retry-After, or None.
+    """
 
     sentence = "the origin answered {0}"
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        found = self.args[1] if len(self.args) > 1 else None
+        return None if found is None else float(found)
 
     @property
     def received_status(self) -> int:
@@ -197,22 +281,36 @@ class OriginBusy(OriginAnsweredOtherwise):
 
     status = 503
     outcome = Outcome.BUSY
+    may_recover = True
     proxy_error = "destination_unavailable"
 
 
+class OriginFailing(OriginAnsweredOtherwise):
+    """The origin says 5xx, or 408 and 425, which mean the same to us: it may do better later."""
+
+    may_recover = True
+    counts_against = True
+
+
+class OriginForbids(OriginAnsweredOtherwise):
+    """The origin says 401 or 403: ours to solve, so never passed on and not tried again."""
+
+
 class OriginRefused(OriginAnsweredOtherwise):
-    """Any other status. A 401 or 403 is ours to solve and never passed on."""
+    """Any other status."""
 
 
 class OriginNonsense(OriginError):
     """What the origin sent is not HTTP, or not HTTP that can be trusted."""
 
+    may_recover = True
     sentence = "the origin's answer is not usable: {0}"
 
 
 class ContentTruncated(OriginError):
     """The transfer broke before the length that the origin itself had announced."""
 
+    may_recover = True
     proxy_error = "http_response_incomplete"
     sentence = "the origin broke off after {0} bytes"
 
@@ -317,6 +415,13 @@ class SettingInvalid(ConfigurationError):
     """A setting is unknown or has a value that is not allowed: name, what is allowed."""
 
     sentence = "{0}: {1}"
+
+
+class KeyUnusable(ConfigurationError):
+    """The operator's key is missing, unreadable or not the one that a secret was sealed with.
+
+    The message says which and what to do, and nothing of a key.
+    """
 
 
 class ImporterBroken(ConfigurationError):

@@ -12,8 +12,10 @@ from typing import Protocol
 from streamer.errors import OriginError
 from streamer.model import (
     DownloadConfig,
+    Fields,
     Folder,
     OriginResponse,
+    PassThrough,
     PublishedArtifact,
     RemoteArtifact,
 )
@@ -24,7 +26,10 @@ class Sink(Protocol):
     """Takes the content of one download. Its methods never raise."""
 
     def content_received(self, chunk: bytes) -> None:
-        """Take the next bytes; they may come even after `pause`, a bounded number of them."""
+        """Take the next bytes; they may come even after `pause`, a bounded number of them.
+
+        No bytes at all say that the origin is not silent: what it sends is held back, or left out.
+        """
 
     def content_ended(self, error: OriginError | None) -> None:
         """The last call: the content is over, or it broke. Says nothing about correctness."""
@@ -56,12 +61,44 @@ class Download(Protocol):
 class Downloader(Protocol):
     """Built by an importer for one remote artifact."""
 
+    @property
+    def origin(self) -> str:
+        """Names what fails and recovers as one, as `https://host:443` does.
+
+        Shown to operators and never to clients; it holds no credential, path or query.
+        """
+
+    @property
+    def retries(self) -> int:
+        """How many more attempts the importer grants one exchange, after the first."""
+
     async def open(self, span: ByteRange | None = None) -> Download:
         """Ask the origin for all of the content, or for `span` alone; completes with its fields.
 
         Who asks for a span looks at `response.part_of`: None means that the origin ignores ranges
         and sends all. Raises an `OriginError` for whatever the origin or the way to it did wrong;
         to send another range than the one asked for is wrong.
+        """
+
+
+class Relayer(Protocol):
+    """Built by an importer for one path of a pass-through distribution."""
+
+    @property
+    def origin(self) -> str:
+        """See `Downloader.origin`."""
+
+    @property
+    def retries(self) -> int:
+        """See `Downloader.retries`."""
+
+    async def relay(self, method: str, fields: Fields) -> Download:
+        """Ask for `method` (GET or HEAD) with these fields of the client beside the importer's own.
+
+        Completes with whatever the origin says to such a request: 200, 206, 304, 412 or 416, and
+        its fields as they are; or 302 where it only wants a slash behind the path, with a relative
+        Location. Content whose end it does not show ends in `ContentTruncated`.
+        Raises an `OriginError` for any other answer.
         """
 
 
@@ -73,6 +110,17 @@ class Importer(Protocol):
 
     async def close(self) -> None:
         """Release idle connections. Downloads that are open end by themselves."""
+
+
+class RelayingImporter(Importer, Protocol):
+    """An importer that a pass-through distribution may be bound to."""
+
+    def relayer(self, path: str) -> Relayer:
+        """The relayer for `path`, which goes behind the importer's URL byte for byte.
+
+        It is relative and percent-encoded as the client wrote it, without dot segments or encoded
+        slashes, and with `?` and the query where that may be kept.
+        """
 
 
 class Importers(Protocol):
@@ -88,7 +136,7 @@ class Importers(Protocol):
 class Catalog(Protocol):
     """What is published. Paths are decoded, relative to the root, without a leading slash."""
 
-    async def resolve(self, path: str) -> PublishedArtifact:
+    async def resolve(self, path: str) -> PublishedArtifact | PassThrough:
         """Find what `path` promises: the longest base path wins, then the newest publication.
 
         A path that the current publication lacks is looked for in those superseded within their

@@ -77,7 +77,8 @@ class DownloadConfig:
     """An importer as the catalog stores it; opaque to all but its importer type.
 
     `id` and `revision` together name one immutable config: connections, tokens and limits are
-    shared under that pair and never beyond it. `config` may hold secrets, so it has no `repr`.
+    shared under that pair and never beyond it. `sealed` holds its secrets, encrypted; `config` may
+    hold some that were never sealed, so neither has a `repr`.
     """
 
     id: int
@@ -85,6 +86,7 @@ class DownloadConfig:
     name: str
     type: str
     config: Mapping[str, object] = field(repr=False, hash=False)
+    sealed: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,18 @@ class PublishedArtifact:
     sources: tuple[RemoteArtifact, ...] = ()
     held: bool = False
     grace_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassThrough:
+    """A distribution that is bound to an importer: what lies below it, its origin alone knows.
+
+    `keeps_query` says whether the origin may see the query of a request.
+    """
+
+    base_path: str
+    importer: DownloadConfig
+    keeps_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +182,11 @@ class OriginResponse:
     """What an origin answered before its content: the length it claims, and its fields.
 
     `part_of` is set where it sends the range it was asked for and no more: the complete length
-    that it says the content has.
+    that it says the content has. `status` is another one than 200 or 206 only where a request was
+    relayed.
     """
 
     length: int | None
     fields: Fields = ()
     part_of: int | None = None
+    status: int = 200

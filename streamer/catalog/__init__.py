@@ -2,8 +2,8 @@
 
 `open_store` gives the admin command a synchronous `CatalogStore`; `ThreadedCatalog` answers the
 service's look-ups off the reactor thread. Both stand on the same read functions. Reading order:
-`tables`, `database`, `schema`, `reading`, `listing`, `publishing`, `retention`, `administration`,
-`withdrawing`, `store`, `held`, `threaded`.
+`tables`, `database`, `schema`, `reading`, `listing`, `publishing`, `retention`, `binding`,
+`administration`, `withdrawing`, `store`, `held`, `threaded`.
 """
 
 from __future__ import annotations

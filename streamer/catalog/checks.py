@@ -30,6 +30,7 @@ def problems(database: Database) -> list[str]:
                 return damage  # what a damaged file says of itself proves nothing
         return [
             *_dangling_pointers(connection),
+            *_dangling_bindings(connection),
             *_missing_importers(connection),
             *_miscounted(connection),
             *_missing_content(connection),
@@ -49,8 +50,23 @@ def _dangling_pointers(connection: Connection) -> Iterator[str]:
         publications.c.base_path == distributions.c.base_path,
         publications.c.state == "published",
     )
-    for base_path in connection.scalars(select(distributions.c.base_path).where(~is_there)):
+    is_bound = distributions.c.importer_id.is_not(None)
+    query = select(distributions.c.base_path).where(~is_there, ~is_bound)
+    for base_path in connection.scalars(query):
         yield f"{base_path!r} shows a publication that is not there: publish it anew"
+
+
+def _dangling_bindings(connection: Connection) -> Iterator[str]:
+    rows = connection.execute(
+        select(distributions.c.base_path, distributions.c.importer_id)
+        .outerjoin(importers, importers.c.id == distributions.c.importer_id)
+        .where(distributions.c.importer_id.is_not(None), importers.c.id.is_(None))
+    )
+    for row in rows:
+        yield (
+            f"{row.base_path!r} passes through to importer {row.importer_id}, which is not there: "
+            "delete the distribution, or bind it anew"
+        )
 
 
 def _missing_importers(connection: Connection) -> Iterator[str]:

@@ -76,9 +76,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction; committed at the end, rolled back where anything is raised."""
+    def writing(self, *, thoroughly: bool = False) -> Iterator[Connection]:
+        """One transaction; committed at the end, rolled back where anything is raised.
+
+        What is done `thoroughly` outlives a power failure from then on, and leaves no trace of
+        what it replaced in its place; PostgreSQL does the first always, and its vacuum the second.
+        """
         with failures_mapped(), self.engine.connect() as connection:
+            if thoroughly and self.is_sqlite:
+                connection.exec_driver_sql("PRAGMA synchronous=FULL")
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")
+                connection.commit()
             connection.execution_options(**{WRITING: True})
             with connection.begin():
                 yield connection
@@ -86,6 +94,16 @@ class Database:
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT, which both dialects spell alike."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def rewrite_file(self) -> None:
+        """Leave nothing in a SQLite file, or beside it, of what was replaced or deleted.
+
+        Takes as long as copying it, and as much room. PostgreSQL is left to its own vacuum.
+        """
+        if self.is_sqlite:
+            with self.reading() as connection:
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close idle connections; those in use close when they are given back."""

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from streamer.catalog.reading import download_config
 from streamer.catalog.records import DistributionInfo, PublicationInfo
-from streamer.catalog.tables import AnyRow, distributions, importers, publications
+from streamer.catalog.tables import SLASH, AnyRow, distributions, importers, publications
 from streamer.errors import OperationRefused
 from streamer.model import DownloadConfig, PublicationId
 
@@ -38,8 +38,10 @@ def publication_by_id(connection: Connection, publication: PublicationId) -> Pub
 
 
 def publications_of(connection: Connection, base_path: str) -> list[PublicationInfo]:
-    """The publications that a distribution keeps, the highest number first."""
+    """The publications that a distribution keeps, the highest number first; never none."""
     found = _publications(connection, publications.c.base_path == base_path)
+    if not found and _bound(connection, distributions.c.base_path == base_path):
+        raise OperationRefused(f"{base_path!r} is pass-through and has no publications")
     if not found:
         raise OperationRefused(f"there is no distribution {base_path!r}")
     return found
@@ -47,6 +49,8 @@ def publications_of(connection: Connection, base_path: str) -> list[PublicationI
 
 def distribution_at(connection: Connection, base_path: str) -> DistributionInfo:
     """The distribution, or a refusal."""
+    if found := _bound(connection, distributions.c.base_path == base_path):
+        return found[0]
     kept = publications_of(connection, base_path)
     return _distribution(kept, next(info for info in kept if info.is_current))
 
@@ -56,9 +60,11 @@ def all_distributions(connection: Connection) -> list[DistributionInfo]:
     kept: dict[str, list[PublicationInfo]] = {}
     for info in _publications(connection, publications.c.base_path.is_not(None)):
         kept.setdefault(info.base_path, []).append(info)
-    return [
+    shown = [
         _distribution(infos, info) for infos in kept.values() for info in infos if info.is_current
     ]
+    bound = _bound(connection, distributions.c.importer_id.is_not(None))
+    return sorted([*shown, *bound], key=lambda info: info.base_path.replace("/", SLASH))
 
 
 def lock_distribution(connection: Connection, base_path: str) -> AnyRow:
@@ -73,6 +79,18 @@ def lock_distribution(connection: Connection, base_path: str) -> AnyRow:
 
 def _distribution(kept: list[PublicationInfo], current: PublicationInfo) -> DistributionInfo:
     return DistributionInfo(current.base_path, current, len(kept))
+
+
+def _bound(connection: Connection, wanted: ColumnElement[bool]) -> list[DistributionInfo]:
+    """Those of the distributions that are pass-through."""
+    rows = connection.execute(
+        select(distributions.c.base_path, distributions.c.keeps_query, importers.c.name)
+        .join(importers, importers.c.id == distributions.c.importer_id)
+        .where(wanted)
+    )
+    return [
+        DistributionInfo(row.base_path, None, 0, row.name, bool(row.keeps_query)) for row in rows
+    ]
 
 
 def _publications(connection: Connection, wanted: ColumnElement[bool]) -> list[PublicationInfo]:

@@ -7,7 +7,8 @@ when rows were read for nothing. A folder of a million files and one of ten fold
 files each cost about one index probe per name that is shown.
 
 Separate from `reading`, which knows single paths. Shows current publications only, and nothing
-that `resolve` would not answer: a base path hides a file of the same name above it.
+that `resolve` would not answer: a base path hides a file of the same name above it. Of what lies
+below a pass-through distribution it shows other base paths alone; the rest its origin knows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from operator import itemgetter
 from sqlalchemy import Connection, Integer, bindparam, not_, select
 
 from streamer.catalog.paths import MAX_PATH_BYTES, below, is_storable
-from streamer.catalog.reading import answering_publications, is_withdrawn
+from streamer.catalog.reading import answering, is_withdrawn
 from streamer.catalog.tables import BEHIND, AnyRow, distributions, entries, publications
 from streamer.errors import PathNotPublished
 from streamer.model import Folder, FolderItem
@@ -99,15 +100,15 @@ def _items(same_name: Iterable[_Found]) -> list[FolderItem]:
 def _exists(connection: Connection, path: str) -> bool:
     if not path:
         return True
-    current = _current_publication(connection, path)
+    current = _shown(connection, path)
     is_base_path = current is not None and f"{current.base_path}/" == path
     return is_base_path or next(_names(connection, path, ""), None) is not None
 
 
-def _current_publication(connection: Connection, path: str) -> AnyRow | None:
-    """The publication that a folder shows, of the longest base path that it is in."""
+def _shown(connection: Connection, path: str) -> AnyRow | None:
+    """What a folder shows, of the longest base path that it is in; see `reading.answering`."""
     without_grace = math.inf
-    return next(iter(answering_publications(connection, path[:-1], without_grace)), None)
+    return next(iter(answering(connection, path[:-1], without_grace)), None)
 
 
 def _distributions_below(connection: Connection, path: str, after: str) -> Iterator[_Found]:
@@ -122,8 +123,8 @@ def _distributions_below(connection: Connection, path: str, after: str) -> Itera
 
 
 def _entries_below(connection: Connection, path: str, after: str) -> Iterator[_Found]:
-    publication = _current_publication(connection, path) if path else None
-    if publication is None:
+    publication = _shown(connection, path) if path else None
+    if publication is None or publication.id is None:
         return
     folder = below(publication.base_path, path)
     start, rows_wanted, last_folder = _start(folder, after), FEWEST_ROWS, None

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from streamer.catalog.binding import refuse_bound
 from streamer.catalog.contradictions import duplicate, refuse_contradictions, refuse_unstorable
 from streamer.catalog.database import Database
 from streamer.catalog.inventory import publication_by_id
@@ -61,6 +62,7 @@ class Draft:
         self._now = now
         self._importers: set[int] = set()
         with database.writing() as connection:
+            refuse_bound(connection, base_path)
             self._former = connection.execute(
                 select(publications.c.id, publications.c.published_at)
                 .join(distributions, distributions.c.current_publication_id == publications.c.id)

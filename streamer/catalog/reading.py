@@ -2,8 +2,9 @@
 
 Separate from the store and the thread pool because both use them. Three statements answer a
 look-up: the distributions it may fall under with the publications that may answer, the entries
-of that path in them, and the importers of its sources. Nothing is remembered between look-ups,
-so a switched pointer and a withdrawal are seen by the next one.
+of that path in them, and the importers of its sources. A pass-through distribution needs two: what
+lies below it nobody here knows. Nothing is remembered between look-ups, so a switched pointer and
+a withdrawal are seen by the next one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from streamer.model import (
     CacheKind,
     Digest,
     DownloadConfig,
+    PassThrough,
     PublicationId,
     PublishedArtifact,
     RemoteArtifact,
@@ -54,23 +56,30 @@ def is_withdrawn() -> ColumnElement[bool]:
 
 # Statements are built once: composing one takes SQLAlchemy longer than executing it.
 
-_ANSWERING_PUBLICATIONS = (
+_may_answer = and_(
+    publications.c.base_path == distributions.c.base_path,
+    publications.c.state == "published",
+    or_(
+        publications.c.id == distributions.c.current_publication_id,
+        publications.c.grace_until > bindparam("now"),
+    ),
+)
+
+_ANSWERING = (
     select(
+        distributions.c.base_path,
+        distributions.c.importer_id,
+        distributions.c.keeps_query,
         publications.c.id,
         publications.c.number,
-        publications.c.base_path,
         publications.c.published_at,
         publications.c.superseded_at,
         publications.c.grace_until,
     )
-    .join(distributions, distributions.c.base_path == publications.c.base_path)
+    .select_from(distributions.outerjoin(publications, _may_answer))
     .where(
         distributions.c.base_path.in_(bindparam("base_paths", expanding=True)),
-        publications.c.state == "published",
-        or_(
-            publications.c.id == distributions.c.current_publication_id,
-            publications.c.grace_until > bindparam("now"),
-        ),
+        or_(publications.c.id.is_not(None), distributions.c.importer_id.is_not(None)),
     )
 )
 
@@ -96,7 +105,7 @@ _IS_PUBLISHED = select(publications.c.state == "published").where(
 )
 
 
-def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
+def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact | PassThrough:
     """Find what `path` promises, as `interfaces.Catalog.resolve` says.
 
     The newest publication that has the path decides: where its entry is withdrawn, an older
@@ -104,9 +113,11 @@ def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
     """
     if not is_storable(path):
         raise PathNotPublished
-    publishing = answering_publications(connection, path, now)
+    publishing = answering(connection, path, now)
     if not publishing:
         raise PathNotPublished
+    if publishing[0].importer_id is not None:
+        return _pass_through(connection, publishing[0])
     base_path = publishing[0].base_path
     wanted = {
         "publications": [publication.id for publication in publishing],
@@ -123,28 +134,30 @@ def resolve(connection: Connection, path: str, now: float) -> PublishedArtifact:
     raise PathNotPublished
 
 
-def answering_publications(connection: Connection, path: str, now: float) -> list[AnyRow]:
+def answering(connection: Connection, path: str, now: float) -> list[AnyRow]:
     """The publications of the longest base path that may answer for `path`, in that order.
 
     First the current one, then those within their grace, the most recently superseded first:
-    that is the order in which clients may have seen them.
+    that is the order in which clients may have seen them. Of a pass-through distribution it is one
+    row without a publication, whose `importer_id` is set.
     """
     wanted = {"base_paths": possible_base_paths(path), "now": now}
-    candidates = connection.execute(_ANSWERING_PUBLICATIONS, wanted).all()
+    candidates = connection.execute(_ANSWERING, wanted).all()
     longest = max((len(candidate.base_path) for candidate in candidates), default=0)
     return sorted(
         (candidate for candidate in candidates if len(candidate.base_path) == longest),
         key=lambda candidate: (
             candidate.superseded_at is not None,
             -(candidate.superseded_at or 0),
-            -candidate.number,
+            -(candidate.number or 0),
         ),
     )
 
 
 def download_config(row: AnyRow) -> DownloadConfig:
     """An importer as its row states it."""
-    return DownloadConfig(row.id, row.revision, row.name, row.type, json.loads(row.config))
+    config = json.loads(row.config)
+    return DownloadConfig(row.id, row.revision, row.name, row.type, config, row.sealed)
 
 
 def held_slice(
@@ -159,6 +172,15 @@ def held_slice(
 def is_published(connection: Connection, publication: PublicationId) -> bool:
     """Whether a publication that was seen a moment ago is still there."""
     return bool(connection.scalar(_IS_PUBLISHED, {"publication": publication}))
+
+
+def _pass_through(connection: Connection, distribution: AnyRow) -> PassThrough:
+    importer = connection.execute(_IMPORTERS, {"ids": [distribution.importer_id]}).one_or_none()
+    if importer is None:
+        raise PathNotPublished  # `catalog check` tells the operator
+    return PassThrough(
+        distribution.base_path, download_config(importer), bool(distribution.keeps_query)
+    )
 
 
 def _published_artifact(

@@ -31,11 +31,16 @@ class PublicationInfo:
 
 @dataclass(frozen=True, slots=True)
 class DistributionInfo:
-    """A base path, the publication that it shows, and how many publications are kept."""
+    """A base path, the publication that it shows, and how many publications are kept.
+
+    A pass-through distribution has the name of its importer instead, and no publications.
+    """
 
     base_path: str
-    current: PublicationInfo
+    current: PublicationInfo | None
     publication_count: int
+    importer: str | None = None
+    keeps_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)

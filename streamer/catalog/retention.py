@@ -39,7 +39,7 @@ def prune(
     with database.writing() as connection:
         leftovers = _count_deleted(connection)
         unfinished = abandon(connection, publications.c.touched_at < now - unfinished_age_seconds)
-        base_paths = [info.base_path for info in all_distributions(connection)]
+        base_paths = [info.base_path for info in all_distributions(connection) if info.current]
     superseded = sum(_mark_superfluous(database, base_path, keep, now) for base_path in base_paths)
     entry_count = clear_deleted(database)
     with database.writing() as connection:
@@ -142,9 +142,10 @@ def _mark_superfluous(database: Database, base_path: str, keep: int, now: float)
     with database.writing() as connection:
         try:
             lock_distribution(connection, base_path)
+            kept = publications_of(connection, base_path)
         except OperationRefused:
             return 0  # somebody deleted it meanwhile
-        gone = superfluous(publications_of(connection, base_path), keep, now)
+        gone = superfluous(kept, keep, now)
         mark_deleted(connection, gone)
     return len(gone)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "pulp_streamer_schema"
-CURRENT_REVISION = "0001"
+CURRENT_REVISION = "0002"
 
 _version = table(VERSION_TABLE, column("version_num"))
 
@@ -61,7 +61,7 @@ def create_file(database: Database) -> None:
     """Put a new SQLite catalog in place, whole, unless another command was quicker.
 
     It is built under another name and linked to its own, which fails where a file appeared
-    meanwhile; that file is then used. It is readable by its owner only: configs hold passwords.
+    meanwhile; that file is then used. It is readable by its owner only: configs may hold passwords.
     """
     file = database.file
     try:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from streamer.catalog import (
     administration,
+    binding,
     checks,
     inventory,
     listing,
@@ -25,7 +26,14 @@ from streamer.catalog import (
 )
 from streamer.catalog.database import Database
 from streamer.catalog.records import DistributionInfo, PruneCounts, PublicationInfo
-from streamer.model import Digest, DownloadConfig, Folder, PublicationId, PublishedArtifact
+from streamer.model import (
+    Digest,
+    DownloadConfig,
+    Folder,
+    PassThrough,
+    PublicationId,
+    PublishedArtifact,
+)
 
 
 def open_store(
@@ -77,16 +85,35 @@ class CatalogStore:
     # -- importers -------------------------------------------------------------------------------
 
     def create_importer(
-        self, name: str, importer_type: str, config: Mapping[str, object]
+        self,
+        name: str,
+        importer_type: str,
+        config: Mapping[str, object],
+        seal: administration.Seal | None = None,
     ) -> DownloadConfig:
-        """Store a new importer; its config was checked by its type."""
+        """Store a new importer; its config was checked by its type, and holds no secrets.
+
+        These are what `seal` gives for the new id; nothing is stored where it raises.
+        """
         return administration.create_importer(
-            self._database, name, importer_type, config, self._now()
+            self._database, name, importer_type, config, seal, self._now()
         )
 
-    def update_importer(self, name: str, config: Mapping[str, object]) -> DownloadConfig:
-        """Replace an importer's config, which makes a new revision."""
-        return administration.update_importer(self._database, name, config, self._now())
+    def update_importer(self, name: str, change: administration.Change) -> DownloadConfig:
+        """Replace an importer's config by what `change` makes of it: a new revision."""
+        return administration.update_importer(self._database, name, change, self._now())
+
+    def reseal_importers(self, reseal: administration.Reseal) -> list[DownloadConfig]:
+        """Store secrets otherwise, within their revisions; gives the importers that changed.
+
+        `reseal` gets all importers, and runs while nobody else can create or change one. When this
+        returns, what it gave is on the disk.
+        """
+        return administration.reseal_importers(self._database, reseal)
+
+    def rewrite_file(self) -> None:
+        """Leave nothing in an SQLite file of what was replaced or deleted."""
+        self._database.rewrite_file()
 
     def importer(self, name: str) -> DownloadConfig:
         """The importer of that name."""
@@ -127,6 +154,14 @@ class CatalogStore:
         """The distribution at that base path."""
         with self._database.reading() as connection:
             return inventory.distribution_at(connection, base_path)
+
+    def bind_distribution(
+        self, base_path: str, importer_name: str, keeps_query: bool = False
+    ) -> DistributionInfo:
+        """Let a base path pass through to an importer; refused where publications are shown."""
+        return binding.bind_distribution(
+            self._database, base_path, importer_name, keeps_query, self._now()
+        )
 
     def delete_distribution(self, base_path: str) -> None:
         """Delete a distribution with all its publications, at once and without grace."""
@@ -182,7 +217,7 @@ class CatalogStore:
 
     # -- what the service answers ----------------------------------------------------------------
 
-    def resolve(self, path: str) -> PublishedArtifact:
+    def resolve(self, path: str) -> PublishedArtifact | PassThrough:
         """Find what a path promises, as the service would."""
         with self._database.reading() as connection:
             return reading.resolve(connection, path, self._now())

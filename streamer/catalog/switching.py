@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select, update
 
+from streamer.catalog.binding import refuse_bound
 from streamer.catalog.database import Database
 from streamer.catalog.inventory import lock_distribution, publication_by_id, publications_of
 from streamer.catalog.records import PublicationInfo
@@ -25,7 +26,10 @@ def switch(
     now: float,
     grace_until: float,
 ) -> None:
-    """Publish what was built: the next number, the pointer; creates the distribution if new."""
+    """Publish what was built: the next number, the pointer; creates the distribution if new.
+
+    Refused where the base path was made pass-through meanwhile.
+    """
     numbered = (
         database.insert(distributions)
         .values(base_path=base_path, last_number=1, created_at=now)
@@ -36,6 +40,7 @@ def switch(
         .returning(distributions.c.last_number, distributions.c.current_publication_id)
     )
     number, former = connection.execute(numbered).one()
+    refuse_bound(connection, base_path)
     published = connection.execute(
         update(publications)
         .where(publications.c.id == publication, publications.c.state == "building")

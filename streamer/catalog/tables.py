@@ -72,6 +72,8 @@ importers = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("type", Text, nullable=False),
     Column("config", Text, nullable=False),
+    # the secret part of the config, encrypted (see `keyring`); NULL where there is none
+    Column("sealed", Text),
     Column("revision", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
@@ -86,6 +88,9 @@ distributions = Table(
     Column("current_publication_id", BigInteger),
     Column("last_number", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
+    # set for a pass-through distribution, which has no publications
+    Column("importer_id", BigInteger),
+    Column("keeps_query", Boolean),
     sqlite_with_rowid=False,
 )
 

@@ -29,7 +29,7 @@ from streamer.catalog.database import Database
 from streamer.catalog.held import HeldDownload
 from streamer.errors import CatalogUnavailable, PathNotPublished
 from streamer.interfaces import Download
-from streamer.model import Folder, PublishedArtifact
+from streamer.model import Folder, PassThrough, PublishedArtifact
 
 THREADS = 4
 """SQLite answers in tens of microseconds and PostgreSQL in hundreds: more threads add waiting."""
@@ -97,7 +97,7 @@ class ThreadedCatalog:
             self._pool.stop()
             self._database.close()
 
-    async def resolve(self, path: str) -> PublishedArtifact:
+    async def resolve(self, path: str) -> PublishedArtifact | PassThrough:
         """Find what a path promises."""
         now = self._now()
         return await self._read(lambda connection: reading.resolve(connection, path, now))

@@ -8,6 +8,9 @@ import click
 
 from streamer.catalog import upgrade_catalog
 from streamer.cli.frame import FAILED, Invocation, common_options
+from streamer.cli.sealing import secret_problems
+from streamer.importers import Registry
+from streamer.keyring import Keyring
 from streamer.settings import TIME_TEXT, read_seconds
 
 
@@ -39,14 +42,16 @@ def upgrade(invocation: Invocation) -> None:
     invocation.answer(document, f"the catalog is up to date{saved}")
 
 
-@catalog.command()
+@catalog.command(short_help="Look for damage and for unsealed secrets.")
 @common_options
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Look for damage in the catalog; exits with 1 if there is any."""
+    """Look for damage, and for secrets that are not sealed; exits with 1 if there is any."""
     invocation = context.ensure_object(Invocation)
+    keyring = Keyring(invocation.settings().secrets.key_file)
     with invocation.store() as store:
         problems = list(store.check())
+        problems += secret_problems(store.importers(), Registry(), keyring)
     invocation.answer({"problems": problems}, *(problems or ["no problems found"]))
     if problems:
         context.exit(FAILED)

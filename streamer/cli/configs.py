@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from streamer.errors import ConfigurationError
-from streamer.importers import Registry
+from streamer.importers import ImporterType, Registry, object_keys, secrets_set
+from streamer.keyring import sealed_keys
 from streamer.model import DownloadConfig
 
 MAX_VALUE_CHARACTERS = 1024**2
@@ -26,7 +26,7 @@ def stated_config(
     url: str | None,
     assignments: tuple[str, ...],
     stated_file: Path | None,
-    secret_keys: frozenset[str],
+    kind: ImporterType,
 ) -> dict[str, object]:
     """Join `--config-file`, `--url` and `--set`, each going before the one named earlier."""
     config = {} if stated_file is None else _read_object(stated_file)
@@ -36,7 +36,7 @@ def stated_config(
         key, equals, value = assignment.partition("=")
         if not (key and equals):
             raise click.UsageError("--set wants KEY=VALUE, KEY=@FILE, KEY=env:NAME or KEY=-")
-        config[key] = _stated_value(key, value, is_secret=key in secret_keys)
+        config[key] = _stated_value(key, value, kind)
     return config
 
 
@@ -52,10 +52,22 @@ def _read_object(path: Path) -> dict[str, object]:
     return config
 
 
-def _stated_value(key: str, value: str, *, is_secret: bool) -> object:
-    """Read a value from where it stands. Lists and objects of plain keys are written as JSON."""
+def _stated_value(key: str, value: str, kind: ImporterType) -> object:
+    """Lists and objects are written as JSON.
+
+    A secret that merely looks like it is taken as it is: a password may be a JSON document.
+    """
+    text = _found_text(key, value)
+    looks_like_json = text == value and value.startswith(("[", "{"))
+    if key in object_keys(kind) or (looks_like_json and key not in kind.secret_keys):
+        return _read_json(key, text)
+    return text
+
+
+def _found_text(key: str, value: str) -> str:
+    """Read a value from where it stands."""
     if value == "-":
-        return _without_line_end(sys.stdin.read(MAX_VALUE_CHARACTERS))
+        return _checked(key, sys.stdin.read(MAX_VALUE_CHARACTERS + 1))
     if value.startswith("@"):
         return _read_value(key, Path(value[1:]))
     if value.startswith("env:"):
@@ -63,25 +75,30 @@ def _stated_value(key: str, value: str, *, is_secret: bool) -> object:
         if name not in os.environ:
             raise click.UsageError(f"--set {key}: {name} is not set in the environment")
         return os.environ[name]
-    if value.startswith(("[", "{")) and not is_secret:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            raise click.UsageError(f"--set {key}: begins like JSON and is not JSON") from None
     return value
 
 
 def _read_value(key: str, path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            return _without_line_end(file.read(MAX_VALUE_CHARACTERS))
+            return _checked(key, file.read(MAX_VALUE_CHARACTERS + 1))
     except OSError as error:
         raise click.UsageError(f"--set {key}: {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise click.UsageError(f"--set {key}: {path}: is not UTF-8") from None
 
 
-def _without_line_end(text: str) -> str:
+def _read_json(key: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # which would repeat what may be secret
+        raise click.UsageError(f"--set {key}: must be JSON and is not") from None
+
+
+def _checked(key: str, text: str) -> str:
+    """Leave one line end out, and never a part of the value."""
+    if len(text) > MAX_VALUE_CHARACTERS:
+        raise click.UsageError(f"--set {key}: is longer than {MAX_VALUE_CHARACTERS} characters")
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -97,17 +114,15 @@ def config_document(stored: DownloadConfig, registry: Registry) -> dict[str, obj
 
 
 def shown_config(stored: DownloadConfig, registry: Registry) -> dict[str, object]:
-    """The config with `set` or `unset` in the place of each secret."""
+    """The config with `set` or `unset` in the place of each secret, for which no key is needed."""
     try:
-        secrets = registry.type(stored.type).secret_keys
+        kind = registry.type(stored.type)
     except ConfigurationError:
-        return dict.fromkeys(stored.config, "set")
-    plain = {key: value for key, value in stored.config.items() if key not in secrets}
-    return plain | {key: _is_set(stored.config, key) for key in sorted(secrets)}
-
-
-def _is_set(config: Mapping[str, object], key: str) -> str:
-    return "unset" if config.get(key) in (None, "", [], {}) else "set"
+        return dict.fromkeys([*stored.config, *sorted(sealed_keys(stored.sealed))], "set")
+    plain = {key: value for key, value in stored.config.items() if key not in kind.secret_keys}
+    found = secrets_set(kind, stored)
+    secrets = sorted(kind.secret_keys | found)
+    return plain | {key: "set" if key in found else "unset" for key in secrets}
 
 
 def shown_value(value: object) -> str:

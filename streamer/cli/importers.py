@@ -1,6 +1,7 @@
 """`importer …`: the named download configs. What a config may hold is decided by its type.
 
-How its values are given is `configs`'s; none of the secret ones is ever printed.
+How its values are given is `configs`'s, how its secrets are kept `sealing`'s; none of these is
+ever printed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import click
 from streamer.catalog import CatalogStore
 from streamer.cli.configs import config_document, shown_config, shown_value, stated_config
 from streamer.cli.frame import Invocation, common_options, examples
+from streamer.cli.sealing import ImporterChange, rewritten
 from streamer.errors import OperationRefused
-from streamer.importers import Registry
+from streamer.importers import Registry, split_config, warnings
+from streamer.keyring import Keyring
 from streamer.model import DownloadConfig
 
 _url_option = click.option("--url", metavar="URL", help="Where the origin's content lies.")
@@ -41,6 +44,7 @@ def importer() -> None:
 
 @importer.command(
     "create",
+    short_help="Create an importer.",
     epilog=examples(
         "pulp-streamer importer create pypi --type http --url https://mirror.example/pypi/",
         "pulp-streamer importer create inner --type http --url https://inner.example/ \\",
@@ -62,13 +66,20 @@ def create(
     assignments: tuple[str, ...],
     stated_file: Path | None,
 ) -> None:
-    """Create the importer NAME."""
+    """Create the importer NAME; secrets are sealed with the operator's key."""
     registry = Registry()
     kind = registry.type(type_name)
-    config = kind.normalise(stated_config(url, assignments, stated_file, kind.secret_keys))
+    stated = stated_config(url, assignments, stated_file, kind)
+    normalised = kind.normalise(stated)
+    config, secrets = split_config(kind, normalised)
+    keyring = Keyring(invocation.settings().secrets.key_file)
     with invocation.store() as store:
-        created = store.create_importer(name, type_name, config)
-    invocation.answer(config_document(created, registry), f"created importer {name}")
+        created = store.create_importer(
+            name, type_name, config, lambda id_: keyring.seal(id_, secrets) if secrets else None
+        )
+    problems = warnings(kind, normalised)
+    document = {**config_document(created, registry), "problems": problems}
+    invocation.answer(document, f"created importer {name}", *problems)
 
 
 @importer.command(
@@ -91,24 +102,24 @@ def update(
     removals: tuple[str, ...],
     stated_file: Path | None,
 ) -> None:
-    """Change keys of the importer NAME and leave the others; publications follow at once."""
+    """Change keys of the importer NAME and leave the others; publications follow at once.
+
+    The key of secrets.key_file is needed only where a secret changes.
+    """
     if not (url or assignments or removals or stated_file):
         raise click.UsageError("importer update needs something to change")
     registry = Registry()
     with invocation.store() as store:
-        stored = store.importer(name)
-        kind = registry.type(stored.type)
-        kept = _without(stored, removals)
-        stated = stated_config(url, assignments, stated_file, kind.secret_keys)
-        updated = store.update_importer(name, kind.normalise({**kept, **stated}))
-    invocation.answer(config_document(updated, registry), f"updated importer {name}")
-
-
-def _without(stored: DownloadConfig, removals: tuple[str, ...]) -> dict[str, object]:
-    for key in removals:
-        if key not in stored.config:
-            raise OperationRefused(f"importer {stored.name!r} has no key {key!r} to unset")
-    return {key: value for key, value in stored.config.items() if key not in removals}
+        kind = registry.type(store.importer(name).type)
+        stated = stated_config(url, assignments, stated_file, kind)
+        keyring = Keyring(invocation.settings().secrets.key_file)
+        change = ImporterChange(kind, keyring, stated, removals)
+        updated = store.update_importer(name, change)
+        problems = [*change.warnings, *(rewritten(store) if change.uncovered else [])]
+    if change.unchecked is not None:
+        problems.append(f"its secrets stay as they are and were not looked at: {change.unchecked}")
+    document = {**config_document(updated, registry), "problems": problems}
+    invocation.answer(document, f"updated importer {name}", *problems)
 
 
 @importer.command("show")

@@ -3,12 +3,15 @@
 Types come from the entry point group `pulp_streamer.importers`, the built-in ones included. A
 type is loaded when it is first needed; one that fails to load is remembered with its reason,
 which every later use repeats, and harms no other.
+
+Which keys of a config are secret only its type knows, so it is here that a config is split into
+the part that the catalog shows and the part that is sealed, and put together again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -19,31 +22,45 @@ from twisted.logger import Logger
 
 from streamer.errors import ConfigurationError, ImporterBroken
 from streamer.interfaces import Importer
+from streamer.keyring import Keyring, sealed_keys
 from streamer.model import DownloadConfig
 
 GROUP = "pulp_streamer.importers"
 MAX_IMPORTERS = 1024
 """How many importers keep their connections; beyond it the one unused for longest is closed."""
 
+EMPTY: tuple[object, ...] = (None, "", [], {})
+"""Values of a config that stand for none."""
+
 _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an importer gets from the service: the reactor, and the name to give in Via."""
+    """What an importer gets from the service: the reactor, and the name to give in Via.
+
+    The keys go no further than the pool: an importer gets its own secrets and an empty keyring.
+    """
 
     reactor: IReactorTime
     pseudonym: str
+    keyring: Keyring = field(default_factory=Keyring)
 
 
 class ImporterType(Protocol):
-    """What an entry point names: how a kind of importer is configured and built."""
+    """What an entry point names: how a kind of importer is configured and built.
+
+    It may also have `object_keys`, a frozenset: the keys whose text is read as JSON, wherever it
+    was found. Without it a secret can only be a text, unless it comes from a config file. And it
+    may have `warnings`, a function from a normalised config to sentences for the operator. Its
+    importers may be bound to pass-through distributions where `can_relay` is there and true.
+    """
 
     schemes: frozenset[str]
     """URL schemes that absolute URLs of its sources may have."""
 
     secret_keys: frozenset[str]
-    """Keys of the config that must never be shown."""
+    """Keys of the config that must never be shown, and are sealed with all that they hold."""
 
     def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
         """Check a config and give the form that is stored; raises `ConfigurationError`.
@@ -52,7 +69,43 @@ class ImporterType(Protocol):
         """
 
     def build(self, config: Mapping[str, object], surroundings: Surroundings) -> Importer:
-        """Make an importer from a stored config; raises `ConfigurationError`."""
+        """Make an importer from a config with its secrets; raises `ConfigurationError`."""
+
+
+def split_config(
+    kind: ImporterType, config: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The plain and the secret part of a normalised config; what is empty is no secret."""
+    secrets = {
+        key: value
+        for key, value in config.items()
+        if key in kind.secret_keys and value not in EMPTY
+    }
+    return {key: value for key, value in config.items() if key not in secrets}, secrets
+
+
+def object_keys(kind: ImporterType) -> frozenset[str]:
+    """The keys of a type whose values are lists or objects."""
+    keys: frozenset[str] = getattr(kind, "object_keys", frozenset())
+    return keys
+
+
+def warnings(kind: ImporterType, config: Mapping[str, object]) -> list[str]:
+    """What a type says of a config that it accepts, such as that it trusts anybody."""
+    say: Callable[[Mapping[str, object]], list[str]] | None = getattr(kind, "warnings", None)
+    return [] if say is None else list(say(config))
+
+
+def secrets_set(kind: ImporterType, stored: DownloadConfig) -> frozenset[str]:
+    """The secret keys that have a value, sealed or in the clear; needs no key."""
+    return sealed_keys(stored.sealed) | frozenset(split_config(kind, stored.config)[1])
+
+
+def whole_config(stored: DownloadConfig, keyring: Keyring) -> dict[str, object]:
+    """A stored config with its secrets in their places; raises `KeyUnusable`."""
+    if stored.sealed is None:
+        return dict(stored.config)
+    return {**stored.config, **keyring.unseal(stored.id, stored.sealed)}
 
 
 class Registry:
@@ -99,12 +152,16 @@ class ImporterPool:
 
     def __init__(self, registry: Registry, surroundings: Surroundings) -> None:
         self._registry = registry
-        self._surroundings = surroundings
+        self._keyring = surroundings.keyring
+        self._surroundings = replace(surroundings, keyring=Keyring())
         self._importers: LRUCache[int, tuple[int, Importer]] = _ClosingCache(MAX_IMPORTERS)
         self._broken: LRUCache[int, tuple[int, str]] = LRUCache(MAX_IMPORTERS)
 
     def importer(self, config: DownloadConfig) -> Importer:
-        """See `interfaces.Importers`. What makes a config unusable is logged once."""
+        """See `interfaces.Importers`. What makes a config unusable is logged once.
+
+        It is tried again each time: a key that was put back, or a plugin's luck, counts at once.
+        """
         revision, importer = self._importers.get(config.id, (0, None))
         if importer is not None and revision == config.revision:
             return importer
@@ -128,7 +185,7 @@ class ImporterPool:
     def _build(self, config: DownloadConfig) -> Importer:
         try:
             kind = self._registry.type(config.type)
-            built = kind.build(config.config, self._surroundings)
+            built = kind.build(whole_config(config, self._keyring), self._surroundings)
         except ConfigurationError as error:
             why = str(error)
         except Exception as error:
