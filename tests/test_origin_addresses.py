@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from streamer.downloaders.addresses import AdmittedEndpoint, anywhere, is_public
+from streamer.downloaders.addresses import AdmittedEndpoint, anywhere, is_public, may_be_public
 from streamer.errors import OriginUnreachable
 
 PUBLIC = "93.184.216.34"
@@ -112,6 +112,54 @@ def test_operator_may_go_anywhere():
 
 
 # -- the rule, applied
+
+
+# -- names that a proxy will resolve
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("origin.example", id="name"),
+        pytest.param("localhost.example", id="name-that-begins-so"),
+        pytest.param("notlocalhost", id="name-that-ends-so"),
+        pytest.param("10.0.0.1.example", id="name-with-numbers"),
+        pytest.param(PUBLIC, id="ipv4"),
+        pytest.param("1572395042", id="ipv4-as-a-number"),
+        pytest.param(PUBLIC_6, id="ipv6"),
+    ],
+)
+def test_host_that_may_be_public_may_be_asked_of_a_proxy(host):
+    """What a name leads to, only the proxy can judge."""
+    assert may_be_public(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("localhost", id="rfc6761-6.3"),
+        pytest.param("LocalHost.", id="rfc6761-6.3-absolute"),
+        pytest.param("a.b.localhost", id="rfc6761-6.3-below"),
+        pytest.param("localhost.localdomain", id="hosts-file"),
+        pytest.param("ip6-localhost", id="hosts-file-ipv6"),
+        pytest.param("127.0.0.1", id="loopback"),
+        pytest.param("127.0.0.1.", id="loopback-absolute"),
+        pytest.param("127.1", id="loopback-short"),
+        pytest.param("2130706433", id="loopback-as-a-number"),
+        pytest.param("0x7f.0.0.1", id="loopback-hexadecimal"),
+        pytest.param("0177.1", id="loopback-octal"),
+        pytest.param("0", id="unspecified"),
+        pytest.param("10.1", id="private-short"),
+        pytest.param("169.254.169.254", id="link-local"),
+        pytest.param("::1", id="ipv6-loopback"),
+        pytest.param("::ffff:10.0.0.1", id="ipv6-mapped"),
+        pytest.param("fe80::1%eth0", id="ipv6-zone"),
+    ],
+)
+def test_host_that_cannot_be_public_may_not_be_asked_of_a_proxy(host):
+    """However it is written."""
+    assert not may_be_public(host)
 
 
 @implementer(IHostnameResolver)

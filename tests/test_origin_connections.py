@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import (
+    ConnectingCancelledError,
+    ConnectionAborted,
+    ConnectionDone,
+)
 from twisted.internet.interfaces import IHostnameResolver, ISystemHandle
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -17,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     HTTP11ClientProtocol,
+    HTTPConnectionPool,
     PotentialDataLoss,
     ResponseDone,
     ResponseNeverReceived,
@@ -25,8 +30,11 @@ from twisted.web.error import SchemeNotSupported
 from zope.interface import implementer
 
 from streamer.downloaders.addresses import anywhere
-from streamer.downloaders.connections import OriginEndpoints, OriginPolicy, make_agent, make_pool
-from streamer.errors import OriginNonsense
+from streamer.downloaders.connections import Connections, Dial, OriginEndpoints
+from streamer.downloaders.limits import Slots
+from streamer.downloaders.tls import OriginPolicy, TlsSettings
+from streamer.downloaders.tunnels import ForwardingAgent, TunnelEndpoint
+from streamer.errors import OriginNonsense, ProxyFailed
 
 UNASKED = "it sends what was not asked for"
 URL = b"http://192.0.2.1/f"
@@ -50,6 +58,7 @@ class Line(StringTransport):
         super().__init__(lenient=True)
         self.unread = unread
         self.ending = None
+        self.is_over = False
         self._clock = reactor
         self._protocol = factory.buildProtocol(None)
         self._protocol.makeConnection(self)
@@ -62,6 +71,7 @@ class Line(StringTransport):
         self._protocol.dataReceived(data)
 
     def end(self, reason=None):
+        self.is_over = True
         self._protocol.connectionLost(Failure(reason or ConnectionDone()))
 
     def getHandle(self):
@@ -116,11 +126,21 @@ class Agency:
         self.results = []
         self.asks_again = False
         self.stops = False
-        pool = make_pool(self.reactor)
-        self._agent = make_agent(self.reactor, pool, None, 10.0)
+        self._connections = Connections(
+            self.reactor,
+            TlsSettings(),
+            None,
+            connect_seconds=10.0,
+            is_trusted=lambda url: True,
+            allow_private=False,
+            persistent_per_host=64,
+        )
+
+    def request(self):
+        return self._connections.agent(URL.decode()).request(b"GET", URL)
 
     def ask(self):
-        asked = self._agent.request(b"GET", URL)
+        asked = self.request()
         asked.addCallback(self._deliver)
         asked.addErrback(self.results.append)
 
@@ -395,24 +415,74 @@ def test_client_that_stops_takes_nothing_more(agency):
     assert (agency.connections, line.producerState) == (2, "stopped")
 
 
+# -- a slot for each connection
+
+
+class Reader(Protocol):
+    """Takes content, and calls `over` with its last byte or with its end."""
+
+    def __init__(self, size, over):
+        self._left = size
+        self._over = over
+
+    def dataReceived(self, data):
+        self._left -= len(data)
+        if self._left == 0:
+            self._over()
+
+    def connectionLost(self, reason):
+        self._over()
+
+
+@pytest.mark.parametrize("size", [5, -1], ids=["at-the-last-byte", "at-the-end"])
+@pytest.mark.parametrize(
+    ("fields", "connections"),
+    [(b"", 1), (b"Connection: close\r\n", 3)],
+    ids=["kept", "closed"],
+)
+def test_who_gets_a_slot_finds_its_connection_again_or_gone(size, fields, connections):
+    """One slot: never are two connections open, however early it is given back."""
+    agency = Agency()
+    slots = Slots(1, 10, agency.reactor)
+    lines, open_at_once = [], []
+
+    async def get():
+        slot = await slots.take()
+        asked = agency.request()
+        if agency.connections > len(lines):
+            lines.append(agency.connect())
+        open_at_once.append(sum(not line.is_over for line in lines))
+        response = await asked
+        response.deliverBody(Reader(size, slot.release))
+
+    for _ in range(3):
+        Deferred.fromCoroutine(get())
+    for _ in range(3):
+        lines[-1].send(LENGTH.replace(b"\r\n\r\n", b"\r\n" + fields + b"\r\n"))
+        agency.reactor.advance(0)
+
+    assert (open_at_once, len(lines)) == ([1, 1, 1], connections)
+
+
 # -- how an origin is reached
 
 
-def endpoints():
-    return OriginEndpoints(MemoryReactorClock(), OriginPolicy(None), 10.0, anywhere)
+def endpoints(reactor, bind_address=None):
+    policy = OriginPolicy(TlsSettings(), lambda host, port: False)
+    return OriginEndpoints(Dial(reactor, 7.5, bind_address), policy, anywhere)
 
 
 @pytest.mark.parametrize("url", [b"ftp://h/f", b"file:///f", b"ws://h/"])
 def test_other_schemes_lead_nowhere(url):
     """RFC 9110 4.2: http and https."""
     with pytest.raises(SchemeNotSupported):
-        endpoints().endpointForURI(URI.fromBytes(url))
+        endpoints(MemoryReactorClock()).endpointForURI(URI.fromBytes(url))
 
 
 def test_host_that_is_not_ascii_leads_nowhere():
     """A name is written in the ASCII of IDNA, or not at all."""
     with pytest.raises(ValueError, match="ascii"):
-        endpoints().endpointForURI(URI.fromBytes(b"http://h\xc3\xa4/"))
+        endpoints(MemoryReactorClock()).endpointForURI(URI.fromBytes(b"http://h\xc3\xa4/"))
 
 
 @pytest.mark.parametrize(
@@ -424,14 +494,157 @@ def test_host_that_is_not_ascii_leads_nowhere():
         pytest.param(b"http://[2001:db8::1]/", "2001:db8::1", 80, id="ipv6"),
     ],
 )
-def test_literal_address_is_connected_to(url, host, port):
-    """Every attempt has the importer's time to connect."""
+@pytest.mark.parametrize("bind_address", [None, "192.0.2.99"])
+def test_literal_address_is_connected_to(url, host, port, bind_address):
+    """Every attempt has the importer's time to connect, and begins where it was told to."""
     reactor = MemoryReactorClock()
     reactor.nameResolver = Literals()
-    policy = OriginPolicy(None)
-    endpoint = OriginEndpoints(reactor, policy, 7.5, anywhere).endpointForURI(URI.fromBytes(url))
+    endpoint = endpoints(reactor, bind_address).endpointForURI(URI.fromBytes(url))
 
     endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
 
-    ((connected_host, connected_port, _, seconds, _),) = reactor.tcpClients
-    assert (connected_host, connected_port, seconds) == (host, port, 7.5)
+    expected = (host, port, 7.5, bind_address and (bind_address, 0))
+    ((connected_host, connected_port, _, seconds, own),) = reactor.tcpClients
+    assert expected == (connected_host, connected_port, seconds, own)
+
+
+# -- how a proxy is asked for a tunnel
+
+
+class Tunnelling:
+    """One attempt to open a tunnel, by way of a proxy in memory."""
+
+    def __init__(self, host="origin.example", authorization=None):
+        self.reactor = MemoryReactorClock()
+        self.reactor.nameResolver = Literals()
+        self.results = []
+        self.carried = []
+        endpoint = TunnelEndpoint(
+            Dial(self.reactor, 10.0).to("192.0.2.1", 3128, anywhere),
+            host,
+            443,
+            authorization,
+            10.0,
+            self.reactor,
+        )
+        self.attempt = endpoint.connect(Factory.forProtocol(self._carry))
+        self.attempt.addBoth(self.results.append)
+
+    def _carry(self):
+        self.carried.append(Protocol())
+        return self.carried[-1]
+
+    def connect(self):
+        return Line(self.reactor, self.reactor.tcpClients[-1][2], b"")
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        pytest.param("origin.example", b"origin.example:443", id="name"),
+        pytest.param("192.0.2.7", b"192.0.2.7:443", id="ipv4"),
+        pytest.param("2001:db8::1", b"[2001:db8::1]:443", id="rfc9110-4.2.1-ipv6"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("authorization", "field"), [(None, b""), (b"Basic x", b"Proxy-Authorization: Basic x\r\n")]
+)
+def test_proxy_is_asked_for_host_and_port(host, target, authorization, field):
+    """RFC 9110 9.3.6: in the authority form, and in Host."""
+    line = Tunnelling(host, authorization).connect()
+
+    expected = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, field)
+    assert line.value() == expected
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 200 Connection established\r\n\r\n", id="200"),
+        pytest.param(b"HTTP/1.0 204\r\nVia: 1.0 p\r\n\r\n", id="rfc9110-9.3.6-any-2xx"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", id="rfc9110-9.3.6-length"),
+        pytest.param(b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", id="rfc9110-15.2"),
+    ],
+)
+def test_tunnel_is_there_when_the_answer_is_complete(answer, size):
+    """Not a byte earlier; no length in it means anything, and no timer is left."""
+    tunnelling = Tunnelling()
+    line = tunnelling.connect()
+
+    for start in range(0, len(answer), size):
+        assert tunnelling.results == []
+        line.send(answer[start : start + size])
+
+    assert tunnelling.results == tunnelling.carried
+    assert tunnelling.carried[0].connected
+    assert (line.ending, tunnelling.reactor.getDelayedCalls()) == (None, [])
+
+
+def test_end_of_a_tunnel_is_told_to_who_uses_it():
+    """It is that one's connection now."""
+    tunnelling = Tunnelling()
+    line = tunnelling.connect()
+    line.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    ends = []
+    tunnelling.carried[0].connectionLost = ends.append
+
+    line.end()
+
+    assert [end.type for end in ends] == [ConnectionDone]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"HTTP/1.1 403 No\r\n\r\n"])
+def test_protocol_of_a_tunnel_that_never_was_hears_nothing(answer):
+    """Neither of a connection nor of its end, and nothing that comes late."""
+    tunnelling = Tunnelling()
+    line = tunnelling.connect()
+
+    line.send(answer)
+    line.loseConnection()
+    tunnelling.reactor.advance(0)
+    line.send(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    (failure,) = tunnelling.results
+    assert failure.check(ProxyFailed)
+    assert (tunnelling.carried[0].connected, tunnelling.reactor.getDelayedCalls()) == (0, [])
+
+
+def test_proxy_has_limited_time_to_answer():
+    """Byte by byte, too."""
+    tunnelling = Tunnelling()
+    line = tunnelling.connect()
+
+    for byte in b"HTTP/1.1 20":
+        line.send(bytes([byte]))
+        tunnelling.reactor.advance(1)
+
+    (failure,) = tunnelling.results
+    assert failure.value.args == ("it does not answer in time",)
+    assert line.ending == "aborted"
+
+
+def test_attempt_that_is_cancelled_before_the_connection_gives_it_up():
+    """While the proxy is being connected to."""
+    tunnelling = Tunnelling()
+
+    tunnelling.attempt.cancel()
+
+    (failure,) = tunnelling.results
+    assert failure.check(ConnectingCancelledError, CancelledError)
+    assert tunnelling.reactor.connectors[-1].stoppedConnecting
+    assert tunnelling.reactor.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    "url", [b"https://origin.example/", b"HTTPS://origin.example/", b"ftp://h/"]
+)
+def test_content_of_other_schemes_is_not_asked_of_a_proxy_in_the_clear(url):
+    """Whoever mixes up the ways learns it before the proxy does."""
+    reactor = MemoryReactorClock()
+    agent = ForwardingAgent(reactor, HTTPConnectionPool(reactor), None, b"Basic x")
+    results = []
+
+    agent.request(b"GET", url).addErrback(results.append)
+
+    assert results[0].check(SchemeNotSupported)

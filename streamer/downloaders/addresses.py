@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from socket import inet_aton, inet_ntoa
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -48,6 +49,9 @@ _NOT_PUBLIC_V6 = [
     IPv6Network("2001:db8::/32"),  # RFC 3849: documentation
     IPv6Network("3fff::/20"),  # RFC 9637: documentation
 ]
+_THIS_MACHINE = {"", "localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
+"""What `/etc/hosts` commonly calls it."""
+
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052 section 2.1: the IPv4 address is the last 32 bits."""
 
@@ -100,11 +104,38 @@ def _embedded(address: IPv6Address) -> Sequence[IPv4Address]:
     return ()
 
 
+def may_be_public(host: str) -> bool:
+    """What can be said of a host's name or address as written, where a proxy will resolve it.
+
+    An address has to be public, as a number in disguise too; and so no name of this very machine
+    (RFC 6761 section 6.3). What any other name leads to, only the proxy can judge.
+    """
+    name = host.rstrip(".").lower()
+    try:
+        # The kind reading of `getaddrinfo`, which a proxy has as well.
+        return is_public(inet_ntoa(inet_aton(name)))
+    except OSError:
+        pass
+    if ":" in name:
+        return is_public(name)
+    return name not in _THIS_MACHINE and not name.endswith(".localhost")
+
+
 @implementer(IStreamClientEndpoint)
 class AdmittedEndpoint:
     """A host and port, at those of its addresses that a rule admits."""
 
-    def __init__(self, reactor: Any, host: str, port: int, seconds: float, admits: Rule) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int,
+        seconds: float,
+        admits: Rule,
+        bind_address: str | None = None,
+    ) -> None:
+        """`bind_address` is the own address to connect from."""
+        self._bind_address = bind_address
         self._reactor = reactor
         self._host = host
         self._port = port
@@ -115,7 +146,11 @@ class AdmittedEndpoint:
         """Fail with `OriginUnreachable` where the host has addresses and none is admitted."""
         names = _AdmittedNames(self._reactor.nameResolver, self._admits)
         endpoint = HostnameEndpoint(
-            _ReactorWithNames(self._reactor, names), self._host, self._port, self._seconds
+            _ReactorWithNames(self._reactor, names),
+            self._host,
+            self._port,
+            self._seconds,
+            self._bind_address,
         )
         connected: Deferred[IProtocol] = endpoint.connect(protocolFactory)
         return connected.addErrback(names.explain)

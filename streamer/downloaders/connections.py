@@ -1,153 +1,229 @@
-"""Connections to HTTP origins: one pool, one TLS identity, and an agent that leaves bytes alone.
+"""Connections to HTTP origins: where they go, by which way, and which of them may be shared.
 
-Where they may go is decided by `addresses`, and what comes back on them is watched by `watched`.
+One `Connections` belongs to one revision of one importer. Within it Twisted's pools share by
+scheme, host and port and know neither credentials nor rules, so there are two. URLs that an
+operator wrote may lead anywhere. Those that an origin named, in a redirect or as its token service,
+lead to public addresses only, on connections of their own: whoever takes one from a pool does not
+ask where it leads.
 
-Kept apart from the downloader because this is what one importer's downloads share, and what no
-two importers may share: the key of Twisted's pool knows neither credentials nor TLS settings.
+| | without a proxy | through one |
+|---|---|---|
+| http | TCP | the whole URL asked of the proxy |
+| https | TLS over TCP | TLS in a tunnel |
+
+Which addresses are public is decided by `addresses`, what TLS is like by `tls`, and how a proxy is
+spoken to by `tunnels`; what comes back is watched by `watched`, above all of these.
 """
 
 from __future__ import annotations
 
-from cachetools import LRUCache
-from OpenSSL import crypto
-from twisted.internet.defer import Deferred
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import (
     IAgent,
     IAgentEndpointFactory,
-    IBodyProducer,
     IPolicyForHTTPS,
-    IResponse,
 )
 from zope.interface import implementer
 
-from streamer.downloaders.addresses import AdmittedEndpoint, Rule, anywhere
+from streamer.downloaders.addresses import (
+    AdmittedEndpoint,
+    Rule,
+    anywhere,
+    is_public,
+    may_be_public,
+)
+from streamer.downloaders.proxies import Proxy
+from streamer.downloaders.tls import OriginPolicy, TlsSettings
+from streamer.downloaders.tunnels import ForwardingAgent, ProxyEndpoint, TunnelEndpoint
 from streamer.downloaders.watched import WatchedEndpoint
-from streamer.errors import ConfigurationError
+from streamer.errors import OriginUnreachable
 
-KEEP_ALIVE_SECONDS = 30
+CACHED_SECONDS = 30
 """Below the keep-alive of common origins (nginx 75 s), so that reuse seldom meets a closed end."""
 
-_PEM_END = "-----END CERTIFICATE-----"
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+"""A name in ASCII or an address: what may be named to a proxy, and understood in one way."""
 
 
-def read_certificates(bundle: str) -> list[Certificate]:
-    """All certificates of a PEM bundle (`Certificate.loadPEM` alone reads only the first).
+class Rules(NamedTuple):
+    """What may be connected to: an address, and a name that a proxy resolves."""
 
-    Raises `ConfigurationError` where there is none or one cannot be read.
-    """
-    blocks = [part + _PEM_END for part in bundle.split(_PEM_END) if "-----BEGIN" in part]
-    if not blocks:
-        raise ConfigurationError("it holds no PEM certificate")
-    try:
-        return [Certificate.loadPEM(block.encode()) for block in blocks]
-    except crypto.Error:
-        raise ConfigurationError("it holds a certificate that cannot be read") from None
+    address: Rule
+    name: Callable[[str], bool]
 
 
-@implementer(IPolicyForHTTPS)
-class OriginPolicy:
-    """Verifies origins against the system's certificates, or against `ca_cert` alone if given.
-
-    A TLS context is expensive, so each host's is made once and kept.
-    """
-
-    def __init__(self, ca_cert: str | None) -> None:
-        self._trust = trustRootFromCertificates(read_certificates(ca_cert)) if ca_cert else None
-        self._creators: LRUCache[bytes, IOpenSSLClientConnectionCreator] = LRUCache(64)
-
-    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
-        if hostname not in self._creators:
-            self._creators[hostname] = optionsForClientTLS(
-                hostname.decode("ascii"), trustRoot=self._trust
-            )
-        return self._creators[hostname]
+ANYWHERE = Rules(anywhere, anywhere)
+PUBLIC = Rules(is_public, may_be_public)
 
 
-def make_pool(reactor: IReactorTime) -> HTTPConnectionPool:
+class Connections:
+    """All connections of one importer."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        tls: TlsSettings,
+        proxy: Proxy | None,
+        *,
+        connect_seconds: float,
+        is_trusted: Callable[[str], bool],
+        allow_private: bool,
+        persistent_per_host: int,
+        cached_seconds: float = CACHED_SECONDS,
+        bind_address: str | None = None,
+    ) -> None:
+        """`is_trusted` says of a URL whether its origin may see what the operator keeps for it.
+
+        It is asked with `https://host:port/`, too, whether that is to see the client certificate.
+        Raises `ConfigurationError` as `check_tls` does.
+        """
+        self._is_trusted = is_trusted
+        dial = Dial(reactor, connect_seconds, bind_address)
+        policy = OriginPolicy(tls, lambda host, port: is_trusted(_https_url(host, port)))
+        detour = None if proxy is None else Detour(proxy, tls, dial)
+
+        def circle(rules: Rules) -> Circle:
+            pool = _pool(reactor, persistent_per_host, cached_seconds)
+            return Circle(rules, dial, policy, detour, pool)
+
+        self._own = circle(ANYWHERE)
+        self._learned = circle(ANYWHERE if allow_private else PUBLIC)
+
+    def agent(self, url: str, *, is_learned: bool = True) -> IAgent:
+        """The agent for requests for this URL, absolute and of scheme http or https.
+
+        `is_learned` is false where an operator wrote the URL, into an entry say: it may lead
+        anywhere, too, and still sees no client certificate. The agent follows no redirect and
+        decodes nothing. Raises `OriginUnreachable` where a proxy would be asked for a host that the
+        URL may not lead to.
+        """
+        circle = self._learned if is_learned and not self._is_trusted(url) else self._own
+        return circle.agent(URI.fromBytes(url.encode("ascii")))
+
+    async def close(self) -> None:
+        """Close what is idle; what is in use closes as soon as its response has ended."""
+        await gatherResults([self._own.close(), self._learned.close()])
+
+
+def _https_url(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}/" if ":" in host else f"https://{host}:{port}/"
+
+
+def _pool(reactor: Any, persistent_per_host: int, cached_seconds: float) -> HTTPConnectionPool:
     """A pool of idle connections; it bounds what is kept, not what is open."""
-    pool = HTTPConnectionPool(reactor, persistent=True)
-    pool.maxPersistentPerHost = 64
-    pool.cachedConnectionTimeout = KEEP_ALIVE_SECONDS
+    pool = HTTPConnectionPool(reactor, persistent=persistent_per_host > 0)
+    pool.maxPersistentPerHost = persistent_per_host
+    pool.cachedConnectionTimeout = cached_seconds  # type: ignore[assignment]
     return pool
+
+
+class Circle:
+    """The connections that one set of rules admits, with a pool that belongs to them alone."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        dial: Dial,
+        policy: IPolicyForHTTPS,
+        detour: Detour | None,
+        pool: HTTPConnectionPool,
+    ) -> None:
+        endpoints = OriginEndpoints(dial, policy, rules.address, detour)
+        self._admits_name = rules.name
+        self._detour = detour
+        self._pool = pool
+        self._agent: IAgent = Agent.usingEndpointFactory(dial.reactor, endpoints, pool)
+        self._forwarding = self._agent if detour is None else detour.forwarding(pool)
+
+    def agent(self, uri: URI) -> IAgent:
+        host = uri.host.decode("ascii")
+        if self._detour is None or not self._detour.leads_to(host, uri.port):
+            return self._agent
+        if not _HOST.fullmatch(host):
+            raise OriginUnreachable("its URL cannot be used")
+        if not self._admits_name(host):
+            raise OriginUnreachable("its address is not public")
+        return self._forwarding if uri.scheme == b"http" else self._agent
+
+    def close(self) -> Deferred[None]:
+        # What comes back from now on is not kept.
+        self._pool.cachedConnectionTimeout = 0
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How TCP connections are made."""
+
+    reactor: Any
+    seconds: float
+    bind_address: str | None = None
+
+    def to(self, host: str, port: int, admits: Rule) -> IStreamClientEndpoint:
+        return AdmittedEndpoint(self.reactor, host, port, self.seconds, admits, self.bind_address)
 
 
 @implementer(IAgentEndpointFactory)
 class OriginEndpoints:
-    """Says how each origin is reached: its admitted addresses, TLS for https, all of it watched."""
+    """Says how each origin is reached, TLS for https included; all of it is watched."""
 
     def __init__(
-        self, reactor: IReactorTime, policy: IPolicyForHTTPS, connect_seconds: float, admits: Rule
+        self, dial: Dial, policy: IPolicyForHTTPS, admits: Rule, detour: Detour | None = None
     ) -> None:
-        self._reactor = reactor
+        self._dial = dial
         self._policy = policy
-        self._connect_seconds = connect_seconds
         self._admits = admits
+        self._detour = detour
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.decode("ascii")
-        endpoint: IStreamClientEndpoint = AdmittedEndpoint(
-            self._reactor, host, uri.port, self._connect_seconds, self._admits
-        )
-        if uri.scheme == b"https":
-            creator = self._policy.creatorForNetloc(uri.host, uri.port)
-            endpoint = wrapClientTLS(creator, endpoint)
-        elif uri.scheme != b"http":
+        if uri.scheme not in (b"http", b"https"):
             raise SchemeNotSupported
-        return WatchedEndpoint(endpoint, self._reactor)
+        endpoint = self._way_to(uri.host.decode("ascii"), uri.port)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return WatchedEndpoint(endpoint, self._dial.reactor)
+
+    def _way_to(self, host: str, port: int) -> IStreamClientEndpoint:
+        if self._detour is not None and self._detour.leads_to(host, port):
+            return self._detour.tunnel(host, port)
+        return self._dial.to(host, port, self._admits)
 
 
-def make_agent(
-    reactor: IReactorTime,
-    pool: HTTPConnectionPool,
-    ca_cert: str | None,
-    connect_seconds: float,
-    admits: Rule = anywhere,
-) -> IAgent:
-    """Twisted's agent over this pool and policy; it follows no redirect and decodes nothing.
+class Detour:
+    """The ways through an importer's proxy.
 
-    A pool belongs to one rule: whoever takes a connection from it does not ask where that leads.
-    """
-    endpoints = OriginEndpoints(reactor, OriginPolicy(ca_cert), connect_seconds, admits)
-    agent: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool)
-    return agent
-
-
-@implementer(IAgent)
-class VerbatimAgent:
-    """Stands below treq and undoes its help, for one request.
-
-    treq normalises URLs, adds `Accept-Encoding: gzip` beside any that is there, and decodes what
-    comes back so labelled. Here the URL goes out as the catalog has it, `identity` is the only
-    coding asked for, and Content-Encoding is taken off before treq sees it.
+    A proxy with TLS is verified by the importer's `ca_cert`, in any case: it may be sent a
+    password. It is shown no client certificate, which is for origins.
     """
 
-    def __init__(self, agent: IAgent, url: str) -> None:
-        self._agent = agent
-        self._url = url.encode("ascii")
+    def __init__(self, proxy: Proxy, tls: TlsSettings, dial: Dial) -> None:
+        self.leads_to = proxy.leads_to
+        self._dial = dial
+        self._authorization = proxy.authorization
+        endpoint = dial.to(proxy.host, proxy.port, anywhere)
+        if proxy.is_tls:
+            policy = OriginPolicy(replace(tls, validation=True), lambda host, port: False)
+            creator = policy.creatorForNetloc(proxy.host.encode("ascii"), proxy.port)
+            endpoint = wrapClientTLS(creator, endpoint)
+        self._endpoint = ProxyEndpoint(endpoint)
 
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        fields = Headers() if headers is None else headers.copy()
-        fields.setRawHeaders(b"accept-encoding", [b"identity"])
-        response: Deferred[IResponse] = self._agent.request(method, self._url, fields, bodyProducer)
-        return response.addCallback(_without_coding)
+    def tunnel(self, host: str, port: int) -> IStreamClientEndpoint:
+        dial = self._dial
+        return TunnelEndpoint(
+            self._endpoint, host, port, self._authorization, dial.seconds, dial.reactor
+        )
 
-
-def _without_coding(response: IResponse) -> IResponse:
-    response.headers.removeHeader(b"content-encoding")
-    return response
+    def forwarding(self, pool: HTTPConnectionPool) -> IAgent:
+        reactor = self._dial.reactor
+        endpoint = WatchedEndpoint(self._endpoint, reactor)
+        return ForwardingAgent(reactor, pool, endpoint, self._authorization)

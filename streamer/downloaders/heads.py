@@ -59,6 +59,11 @@ class Head:
     length: int | None
     is_chunked: bool = False
 
+    @property
+    def status(self) -> int:
+        """The three digits that `raw` was written with."""
+        return int(self.raw[9:12])
+
 
 class _Field(NamedTuple):
     name: bytes

@@ -1,144 +1,143 @@
 """The built-in importer type `http`: origins that speak HTTP or HTTPS.
 
-Its config is a pydantic model, stored as versioned JSON. A key that is unknown here is refused
-rather than ignored, since a misspelt `password` would otherwise be kept in the clear and unused.
+It joins what the downloads of one config share: connections, credentials, tokens, limits. What may
+be configured is in `http_config`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import unquote, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    SerializationInfo,
-    ValidationError,
-)
+from twisted.logger import Logger
 
-from streamer.downloaders.connections import make_agent, make_pool, read_certificates
-from streamer.downloaders.http import HttpDownloader, basic_authorization
-from streamer.errors import ConfigurationError
+from streamer.downloaders.access import Access, Limits
+from streamer.downloaders.connections import Connections
+from streamer.downloaders.credentials import Credentials, basic, origin_of
+from streamer.downloaders.http import HttpDownloader, HttpRelayer
+from streamer.downloaders.limits import ByteRate, RequestRate, Slots
 from streamer.fields import origin_request_fields
 from streamer.importers import Surroundings
+from streamer.importers.http_config import HttpConfig, read_config
 from streamer.model import Fields, RemoteArtifact
 
-_REVEAL = {"reveal": True}
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_VISIBLE = re.compile(r"[\x21-\x7e]*")
 
-
-def _dump_secret(secret: SecretStr, info: SerializationInfo) -> str:
-    # Without this a SecretStr is silently stored as asterisks.
-    return secret.get_secret_value() if info.context == _REVEAL else str(secret)
-
-
-Secret = Annotated[SecretStr, PlainSerializer(_dump_secret)]
-
-
-def _check_url(url: str) -> str:
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("must be visible ASCII, percent-encoded where needed")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an absolute http:// or https:// URL")
-    if "@" in parts.netloc:
-        raise ValueError("must not hold credentials: set username and password")
-    if parts.query or parts.fragment:
-        raise ValueError("must not have a query or a fragment")
-    if parts.port == 0:
-        raise ValueError("must not name port 0")
-    return url
-
-
-def _check_certificates(bundle: str) -> str:
-    try:
-        read_certificates(bundle)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-    return bundle
-
-
-class HttpConfig(BaseModel):
-    """The download config of type `http`, version 1; times in seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    version: Literal[1] = 1
-    url: Annotated[str, AfterValidator(_check_url)]
-    username: str | None = None
-    password: Secret | None = None
-    ca_cert: Annotated[str, AfterValidator(_check_certificates)] | None = None
-    connect_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
-    allow_weak_digests: bool = False
+_log = Logger()
 
 
 class HttpImporterType:
     """How `http` importers are configured and built."""
 
     schemes = frozenset({"http", "https"})
-    secret_keys = frozenset({"password"})
+    can_relay = True
+    secret_keys = frozenset(
+        {"password", "bearer_token", "secret_fields", "client_key", "proxy_password"}
+    )
+    object_keys = frozenset({"fields", "secret_fields"})
 
     def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
-        checked = _parse(config)
-        if checked.password is not None and checked.username is None:
-            raise ConfigurationError("password: needs a username beside it")
-        return checked.model_dump(mode="json", exclude_none=True, context=_REVEAL)
+        return read_config(config).stored()
 
     def build(self, config: Mapping[str, object], surroundings: Surroundings) -> HttpImporter:
-        return HttpImporter(_parse(config), surroundings)
+        return HttpImporter(read_config(config), surroundings)
+
+    def warnings(self, config: Mapping[str, object]) -> list[str]:
+        """What an operator should hear of a config that is accepted, a sentence each."""
+        return _warnings(read_config(config))
 
 
-def _parse(config: Mapping[str, object]) -> HttpConfig:
-    try:
-        return HttpConfig.model_validate(dict(config))
-    except ValidationError as error:
-        raise ConfigurationError(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first fault, by key; with no input in it, which might be a secret."""
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    key = str(fault["loc"][0]) if fault["loc"] else "config"
-    if fault["type"] == "extra_forbidden":
-        known = ", ".join(name for name in HttpConfig.model_fields if name != "version")
-        return f"{key}: is not a setting of type http; there are: {known}"
-    if fault["type"] == "missing":
-        return f"{key}: must be given"
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')}"
+def _warnings(config: HttpConfig) -> list[str]:
+    found = []
+    if not config.tls_validation:
+        found.append(
+            "tls_validation is off: whoever is on the way may pose as the origin,"
+            " and read what it is shown"
+        )
+    has_secret = config.username or config.bearer_token or config.secret_fields
+    if has_secret and config.origin.scheme == "http":
+        found.append("credentials are sent over http: whoever is on the way can read them")
+    return found
 
 
 class HttpImporter:
-    """One origin's connections and credentials, shared by the downloads of one config."""
+    """What the downloads of one config share."""
 
-    def __init__(self, config: HttpConfig, surroundings: Surroundings) -> None:
-        reactor = self._reactor = surroundings.reactor
+    def __init__(
+        self,
+        config: HttpConfig,
+        surroundings: Surroundings,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now` gives the time of day, which a Retry-After may name."""
+        if not config.tls_validation:
+            _log.warn("the TLS of origins is not verified for {origin}", origin=str(config.origin))
+        clock = surroundings.reactor
+        credentials = _credentials(config, surroundings.pseudonym)
         self._url = config.url
-        self._pool = make_pool(reactor)
-        self._agent = make_agent(reactor, self._pool, config.ca_cert, config.connect_timeout)
-        self._fields = origin_request_fields(surroundings.pseudonym)
-        self._authorization = _authorization(config)
+        self._retries = config.max_retries
+        self._now = now
+        self._connections = Connections(
+            clock,
+            config.tls,
+            config.proxy,
+            connect_seconds=config.connect_timeout,
+            is_trusted=credentials.is_trusted,
+            allow_private=config.allow_private_redirects,
+            persistent_per_host=config.download_concurrency,
+            cached_seconds=config.keep_alive,
+            bind_address=config.bind_address,
+        )
+        limits = Limits(
+            Slots(config.download_concurrency, config.queue, clock),
+            None if config.rate_limit is None else RequestRate(config.rate_limit, clock),
+            None if config.bandwidth_limit is None else ByteRate(config.bandwidth_limit, clock),
+        )
+        self._access = Access(self._connections, credentials, limits, clock)
 
     def downloader(self, source: RemoteArtifact) -> HttpDownloader:
         url = join_url(self._url, source.url)
-        # Credentials go to the importer's own origin and nowhere else (invariant 6).
-        credentials = self._authorization if _origin(url) == _origin(self._url) else ()
-        return HttpDownloader(self._agent, url, self._fields + credentials, self._reactor)
+        return HttpDownloader(self._access, url, self._now, self._retries)
+
+    def relayer(self, path: str) -> HttpRelayer:
+        """See `interfaces.RelayingImporter`; raises `ValueError` where a path would lead out."""
+        url = join_below(self._url, path)
+        return HttpRelayer(self._access, url, self._now, self._retries)
 
     async def close(self) -> None:
-        await self._pool.closeCachedConnections()
+        await self._connections.close()
 
 
-def _authorization(config: HttpConfig) -> Fields:
+def _credentials(config: HttpConfig, pseudonym: str) -> Credentials:
+    secrets = config.secret_fields.items()
+    return Credentials(
+        own=config.origin,
+        further=frozenset(origin_of(origin) for origin in config.credential_origins),
+        authorization=_authorization(config),
+        secret_fields=tuple((name, value.get_secret_value()) for name, value in secrets),
+        fields=(*_own_fields(config, pseudonym), *config.fields.items()),
+    )
+
+
+def _authorization(config: HttpConfig) -> str | None:
+    if config.bearer_token is not None:
+        return f"Bearer {config.bearer_token.get_secret_value()}"
     if config.username is None:
-        return ()
+        return None
     password = config.password.get_secret_value() if config.password is not None else ""
-    return basic_authorization(config.username, password)
+    return basic(config.username, password)
+
+
+def _own_fields(config: HttpConfig, pseudonym: str) -> Fields:
+    """What every request says, by the name that the operator chose for the user agent."""
+    fields = origin_request_fields(pseudonym)
+    if config.user_agent is None:
+        return fields
+    named = dict(fields) | {"User-Agent": config.user_agent}
+    return tuple(named.items())
 
 
 def join_url(base: str, url: str) -> str:
@@ -155,7 +154,15 @@ def join_url(base: str, url: str) -> str:
     return f"{base.rstrip('/')}/{url}"
 
 
-def _origin(url: str) -> tuple[str, str | None, int]:
-    """Scheme, host and port (RFC 9110 section 4.3.1), the default port filled in."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+def join_below(base: str, path: str) -> str:
+    """Put a client's path behind an importer's URL, and nowhere else (byte for byte, too).
+
+    Raises `ValueError` where some server might understand it to lead out again: dot segments,
+    however they are written, and encoded slashes; and where it is no path.
+    """
+    segments = re.split(r"[/\\]", path.partition("?")[0])
+    names = [unquote(segment, "latin-1") for segment in segments]
+    leads_out = any(name in (".", "..") or "/" in name or "\\" in name for name in names)
+    if leads_out or path.startswith(("/", "\\")) or "#" in path or not _VISIBLE.fullmatch(path):
+        raise ValueError("the path would not stay below the importer's URL")
+    return f"{base.rstrip('/')}/{path}"
