@@ -1,4 +1,4 @@
-"""The operator's endpoint: health, readiness, metrics and a status page.
+"""The operator's endpoint: health, readiness, metrics, ailing origins and a status page.
 
 It listens apart from content, because the namespace of clients is content only (invariant 8).
 Nothing here streams, so Klein serves it.
@@ -6,8 +6,9 @@ Nothing here streams, so Klein serves it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 
 from klein import Klein
@@ -19,6 +20,7 @@ from twisted.web.server import Request
 from streamer import __version__
 from streamer.errors import CatalogError, RequestRefused
 from streamer.front import DoorSite
+from streamer.health import OriginReport
 from streamer.interfaces import Catalog
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.settings import ContentSettings
@@ -29,13 +31,28 @@ MAX_CONNECTIONS = 128
 
 STALL_SECONDS = 60
 
+MAX_SHOWN_ORIGINS = 50
+"""On the status page; `/origins` has more."""
+
+_ORIGIN_COLUMNS = (
+    "origin",
+    "importer",
+    "breaker",
+    "failures in a row",
+    "last error",
+    "may be asked",
+    "quarantined artifacts",
+)
+
 _PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>pulp-streamer</title>
 <style>:root {{ color-scheme: light dark }} body {{ font: 1rem/1.5 system-ui, sans-serif;
-max-width: 40rem; margin: 2rem auto; padding: 0 1rem }} th {{ text-align: left; font-weight: 500;
-padding-right: 2rem; vertical-align: top }}</style></head><body><h1>pulp-streamer {version}</h1>
-<table>{rows}</table><p><a href="metrics">metrics</a> · <a href="healthz">health</a> ·
-<a href="readyz">readiness</a></p></body></html>
+max-width: 48rem; margin: 2rem auto; padding: 0 1rem }} th {{ text-align: left; font-weight: 500;
+padding-right: 2rem; vertical-align: top }} td {{ padding-right: 1rem; vertical-align: top }}
+h2 {{ font-size: 1.2rem }}</style></head><body><h1>pulp-streamer {version}</h1>
+<table>{rows}</table><h2>Origins that failed lately</h2>{origins}
+<p><a href="metrics">metrics</a> · <a href="healthz">health</a> · <a href="readyz">readiness</a> ·
+<a href="origins">origins</a></p></body></html>
 """
 
 
@@ -50,6 +67,7 @@ class Status:
     is_draining: Callable[[], bool]
     broken_importers: Callable[[], list[str]]
     uptime_seconds: Callable[[], float]
+    origins: Callable[[], list[OriginReport]]
 
 
 class AdminApp:
@@ -83,6 +101,13 @@ class AdminApp:
         request.setHeader(b"content-type", CONTENT_TYPE.encode())
         return self._status.metrics.exposition()
 
+    @app.route("/origins", methods=["GET"])
+    def origins(self, request: IRequest) -> bytes:
+        """What is remembered of origins that failed lately, as a JSON list; the others are well."""
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        return json.dumps([asdict(each) for each in self._status.origins()]).encode()
+
     @app.route("/", methods=["GET"])
     async def page(self, request: IRequest) -> bytes:
         """The state of the service at a glance."""
@@ -97,7 +122,8 @@ class AdminApp:
         }
         rows = "".join(f"<tr><th>{escape(k)}<td>{escape(v)}" for k, v in facts.items())
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        return _PAGE.format(version=escape(__version__), rows=rows).encode()
+        origins = _origins_table(status.origins())
+        return _PAGE.format(version=escape(__version__), rows=rows, origins=origins).encode()
 
     async def _catalog_problem(self) -> str | None:
         try:
@@ -105,6 +131,34 @@ class AdminApp:
         except CatalogError as error:
             return str(error)
         return None
+
+
+def _origins_table(reports: list[OriginReport]) -> str:
+    if not reports:
+        return "<p>none</p>"
+    shown = reports[:MAX_SHOWN_ORIGINS]
+    rows = "".join(f"<tr>{''.join(map(_cell, _origin_row(each)))}" for each in shown)
+    left_out = len(reports) - len(shown)
+    more = f"<p>and {left_out} more</p>" if left_out else ""
+    names = "".join(f"<th>{name}" for name in _ORIGIN_COLUMNS)
+    return f"<table><tr>{names}{rows}</table>{more}"
+
+
+def _cell(value: object) -> str:
+    return f"<td>{escape(str(value))}"
+
+
+def _origin_row(report: OriginReport) -> tuple[object, ...]:
+    wait = report.asked_again_in_seconds
+    return (
+        report.origin,
+        f"{report.importer_id} (revision {report.revision})",
+        report.state.replace("_", " "),
+        report.failures,
+        report.last_error or "",
+        f"in {wait:.0f} s" if wait else "now",
+        report.quarantined,
+    )
 
 
 def _text(request: IRequest, status: int, sentence: str) -> bytes:

@@ -19,7 +19,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer import fields
-from streamer.delivery import Notes
 from streamer.errors import (
     NoOriginServed,
     RangeNotSatisfiable,
@@ -29,9 +28,9 @@ from streamer.errors import (
 from streamer.exchange import Asked, Exchange
 from streamer.front import peer_name
 from streamer.metrics import Metrics
-from streamer.plan import final_status
+from streamer.plan import final_status, retry_after_seconds
 from streamer.response import Phase, Response
-from streamer.transfers import Transfer, TransferLog, Verdict
+from streamer.transfers import Notes, Transfer, TransferLog, Verdict
 
 _log = Logger()
 
@@ -168,14 +167,16 @@ class ContentResource(Resource):
             response.abort()
             return "aborted", str(error)
         failures = error.failures if isinstance(error, NoOriginServed) else ()
-        status = final_status([failure for _, failure in failures]) if failures else error.status
+        errors = [failure for _, failure in failures]
+        status = final_status(errors) if failures else error.status
         size = error.size if isinstance(error, RangeNotSatisfiable) else None
         content = f"{error.told}\n".encode()
         response.send_head(
             status,
             (
-                *fields.error_fields(status, len(content)),
+                *fields.error_fields(status, len(content), retry_after_seconds(errors)),
                 *fields.proxy_status(failures),
+                *(fields.cache_status(hit=False, failures=failures) if failures else ()),
                 *(() if size is None else fields.unsatisfiable_range(size)),
                 *fields.gateway_fields(self._pseudonym),
             ),
@@ -217,7 +218,7 @@ def _asked(request: Request) -> Asked:
     query = request.uri.partition(b"?")[2]
     after = parse_qs(_text(query)).get("after", [""])[0]
     client = peer_name(request.getClientAddress())
-    return Asked(client, _text(request.method), request.path, after, values)
+    return Asked(client, _text(request.method), request.path, query, after, values)
 
 
 def _text(raw: bytes) -> str:

@@ -1,18 +1,16 @@
-"""One try of one origin for one order: open, then pipe what is cut for the client.
+"""One try to serve one order: open whose turn it is, then pipe what is cut for the client.
 
 What is verified follows from what the origin sends. All of the content is held against its digest,
 and parts are cut out of it on the way. Spans alone are only counted: that response says so of
 itself and no cache may keep it. An origin that was asked for spans and ignores it sends all, so
-there the parts are verified after all.
+there the parts are verified after all. Content over which a digest runs is resumed where it breaks
+off after the head; before it, the next turn begins afresh.
 
 A part is right by itself and may still make a wrong file, if its client joins it to bytes of
 another transfer that nobody verified. So the end of a part waits until `distrust` knows of none.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -25,63 +23,41 @@ from streamer.errors import (
     ContentMismatch,
     OriginError,
     PartRefused,
-    SizeMismatch,
 )
-from streamer.interfaces import Catalog, Download, Downloader
-from streamer.model import Artifact, Fields, OriginResponse, PublishedArtifact
+from streamer.interfaces import Download
+from streamer.model import Fields, OriginResponse
 from streamer.ordering import Order
 from streamer.partial_content import Cut
 from streamer.pipe import Fetch, ResponseReader, pipe
-from streamer.ranges import ByteRange
-from streamer.response import Response
+from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
-from streamer.transfers import Source, Verified
+from streamer.supply import Supply, Turn
+from streamer.transfers import Verified
 from streamer.verify import TAIL_BYTES, Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One origin that may serve: its importer's name, and how to come by its downloader."""
-
-    name: str
-    source: Source
-    downloader: Callable[[], Downloader]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldDownloader:
-    """The catalog as an origin: it gives what it holds, and always all of it."""
-
-    catalog: Catalog
-    published: PublishedArtifact
-
-    async def open(self, span: ByteRange | None = None) -> Download:
-        """See `interfaces.Downloader`."""
-        return await self.catalog.open_held(self.published)
-
-
 class Attempt:
-    """One candidate and one response, from the first connection to the client's last byte."""
+    """One turn and one response, from the first connection to the client's last byte."""
 
     def __init__(
         self,
-        candidate: Candidate,
+        supply: Supply,
+        turn: Turn,
         order: Order,
         response: Response,
         settings: DeliverySettings,
         clock: IReactorTime,
         distrust: Distrust,
-        on_bytes: Callable[[int], None],
     ) -> None:
-        self.candidate = candidate
         self.response = response
+        self._supply = supply
+        self._turn = turn
         self.artifact = order.published.artifact
         self._order = order
         self._settings = settings
         self._clock = clock
         self._distrust = distrust
-        self._on_bytes = on_bytes
         self._spans = order.spans
         self._reader: ResponseReader | None = None
         self._running: ContentVerifier | None = None
@@ -130,7 +106,7 @@ class Attempt:
     async def run(self, head: Fields) -> None:
         """Send the response; its head is `head`, the content's fields, and what the origin adds.
 
-        Raises what `pipe` raises, `ImporterBroken`, or an `OriginError` with nothing sent.
+        Raises what `pipe` raises, or an `OriginError` with nothing sent.
         """
         with self._distrust.watching(self._order.client, self.artifact, self):
             try:
@@ -168,23 +144,24 @@ class Attempt:
             self._reader,
             clock=self._clock,
             idle_seconds=self._settings.idle_seconds,
-            on_bytes=self._on_bytes,
+            resume=None if self._spans else self._resume,
+            on_bytes=self._supply.count,
         )
         await pipe(fetch, self.response)
 
     async def _open(self) -> Download:
-        downloader = self.candidate.downloader()
-        download = await downloader.open(self._spans[0] if self._spans else None)
-        try:
-            _refuse_wrong_length(self.artifact, download.response)
-        except SizeMismatch:
-            download.stop()
-            raise
+        download = await self._supply.open(self._turn, self._spans[0] if self._spans else None)
         if download.response.part_of is None:
             self._spans = ()
         if len(self._spans) > 1:
-            return SpansDownload(downloader, download, self._spans)
+            return SpansDownload(self._turn.candidate.downloader, download, self._spans)
         return download
+
+    async def _resume(self, position: int, failure: OriginError) -> Download:
+        """Go on in mid-stream; what no client has seen yet is better begun anew."""
+        if self.response.phase is Phase.BEFORE_HEAD:
+            raise failure
+        return await self._supply.resume(position, failure)
 
     def _verifier(self) -> Verifier:
         """What can be known of the content that passes: all of it, or spans and no more."""
@@ -217,13 +194,14 @@ class Attempt:
             raise PartRefused
 
     def _head(self, head: Fields, origin: OriginResponse) -> Fields:
+        failures, candidate = self._supply.failures, self._turn.candidate
         return (
             *self._order.content_fields,
             *(fields.unverified(head) if self.is_passed else head),
             *fields.cache_status(
-                hit=self.candidate.source == "catalog",
-                detail="unverified" if self.is_passed else None,
+                hit=candidate.source == "catalog", is_unverified=self.is_passed, failures=failures
             ),
+            *fields.proxy_status(failures, served_by=candidate.name),
             *fields.forwardable(origin.fields),
         )
 
@@ -243,10 +221,3 @@ class Attempt:
             small_bytes=self._settings.small_bytes,
             stall_seconds=self._settings.client_stall_seconds,
         )
-
-
-def _refuse_wrong_length(artifact: Artifact, origin: OriginResponse) -> None:
-    """Find a login page or another file out by its length, before anything is sent."""
-    announced = origin.length if origin.part_of is None else origin.part_of
-    if None not in (artifact.size, announced) and artifact.size != announced:
-        raise SizeMismatch(artifact.size, announced)

@@ -11,6 +11,7 @@ Content-Type and Last-Modified are the same from every origin, for HEAD, for GET
 | to the origin | Accept-Encoding: identity, Via, CDN-Loop, User-Agent; the importer's own |
 | from the origin | Content-Disposition, Content-Language, Link, X-* and Docker-* but these: |
 | never from it | what steers a front (X-Accel-*, X-Sendfile …) or reveals one (X-Cache …) |
+| passed through | its own account of its content as well: `relaying` says when and what for |
 
 `identity` is asked for and Content-Encoding is not forwarded, since content is byte-exact: a
 `.gz` file labelled `gzip` by an eager origin would otherwise be decoded by the client.
@@ -19,6 +20,7 @@ Content-Type and Last-Modified are the same from every origin, for HEAD, for GET
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -38,9 +40,17 @@ own retry delay."""
 MAX_FORWARDED = 50
 """Python's http.client, and what is made with it, takes no head of more than 100 fields."""
 
+MAX_TOLD = 8
+"""Of many failed attempts the last ones are told: a front may take a head of 4 KiB and no more."""
+
+Failure = tuple[str, OriginError]
+"""A failed attempt: the importer's name and the error."""
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 _FORWARDED = {"content-disposition", "content-language", "link"}
+_RELAYED = {"accept-ranges", "age", "content-type", "date", "etag", "expires", "last-modified"}
+_RELAYED_LISTS = {"cache-control", "content-encoding", "vary"}
 _FORWARDED_PREFIXES = ("x-", "docker-")
 _NEVER_FORWARDED_PREFIXES = (
     # Steer nginx, Apache, Lighttpd and their kind: a field from an origin could make a front
@@ -113,6 +123,22 @@ def forwardable(fields: Fields) -> Fields:
     return tuple(islice(passing, MAX_FORWARDED))
 
 
+def relayable(fields: Fields) -> Fields:
+    """The same of an origin that answers itself, as that of a pass-through distribution does.
+
+    What describes its representation and its caching passes too; a validator, date or type that is
+    said twice says nothing and is left out. What the length and the range are, the relay decides.
+    """
+    counts = Counter(name.lower() for name, _ in fields)
+    own = {name for name in _RELAYED if counts[name] == 1} | _RELAYED_LISTS
+    relayed = (
+        (name, value)
+        for name, value in fields
+        if _may_pass(name.lower(), value) or (name.lower() in own and _is_writable(name, value))
+    )
+    return tuple(islice(relayed, MAX_FORWARDED))
+
+
 def _may_pass(name: str, value: str) -> bool:
     if name in _FORWARDED:
         allowed = True
@@ -122,8 +148,12 @@ def _may_pass(name: str, value: str) -> bool:
             and not name.startswith(_NEVER_FORWARDED_PREFIXES)
             and not any(word in name for word in _NEVER_FORWARDED_WORDS)
         )
-    is_writable = _TOKEN.fullmatch(name) and value.isprintable() and max(value, default="") <= "ÿ"
-    return bool(allowed and value and is_writable)
+    return allowed and _is_writable(name, value)
+
+
+def _is_writable(name: str, value: str) -> bool:
+    is_line = value.isprintable() and max(value, default="") <= "ÿ"
+    return bool(value and is_line and _TOKEN.fullmatch(name))
 
 
 def entity_tag(artifact: Artifact) -> str:
@@ -178,9 +208,12 @@ def gateway_fields(pseudonym: str) -> Fields:
     return (("Via", f"1.1 {pseudonym}"), ("X-Content-Type-Options", "nosniff"))
 
 
-def error_fields(status: int, length: int) -> Fields:
-    """What goes with an error and its sentence; a 404 may be remembered for a little while."""
-    retry = (("Retry-After", str(RETRY_AFTER_SECONDS)),) if status == 503 else ()
+def error_fields(status: int, length: int, retry_after: int = RETRY_AFTER_SECONDS) -> Fields:
+    """What goes with an error and its sentence; a 404 may be remembered for a little while.
+
+    `retry_after` is in seconds, and told with a 503.
+    """
+    retry = (("Retry-After", str(retry_after)),) if status == 503 else ()
     allow = (("Allow", "GET, HEAD"),) if status == 405 else ()
     return (
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -199,15 +232,30 @@ def folder_fields() -> Fields:
     )
 
 
-def cache_status(*, hit: bool, detail: str | None = None) -> Fields:
-    """RFC 9211: `hit` where no origin was asked, else a miss forwarded to one."""
+def cache_status(
+    *, hit: bool, is_unverified: bool = False, failures: Sequence[Failure] = ()
+) -> Fields:
+    """RFC 9211: `hit` where no origin was asked, else a miss forwarded to one.
+
+    The detail names the importers that failed before, and why in a word of RFC 9209.
+    """
     outcome = "hit" if hit else "fwd=uri-miss"
-    return (("Cache-Status", f"{NAME}; {outcome}" + (f"; detail={detail}" if detail else "")),)
+    tried = [f"{importer}: {failure.proxy_error}" for importer, failure in failures[-MAX_TOLD:]]
+    if tried:
+        detail = f"; detail={_string('; '.join([*['unverified'] * is_unverified, *tried]))}"
+    else:
+        detail = "; detail=unverified" if is_unverified else ""
+    return (("Cache-Status", f"{NAME}; {outcome}{detail}"),)
 
 
-def proxy_status(failures: Sequence[tuple[str, OriginError]]) -> Fields:
-    """RFC 9209: one member for each failed attempt, naming the importer and never an address."""
-    members = [_proxy_status_member(importer, failure) for importer, failure in failures]
+def proxy_status(failures: Sequence[Failure], served_by: str | None = None) -> Fields:
+    """RFC 9209: one member for each failed attempt, naming the importer and never an address.
+
+    Where one was `served_by` another importer after them, that is the last member.
+    """
+    members = [_proxy_status_member(name, failure) for name, failure in failures[-MAX_TOLD:]]
+    if members and served_by is not None:
+        members.append(f"{NAME}; next-hop={_string(served_by)}")
     return (("Proxy-Status", ", ".join(members)),) if members else ()
 
 

@@ -10,7 +10,7 @@ series is bounded by the number of importers, error classes and verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -73,6 +73,24 @@ class Metrics:
             ["importer", "error"],
             registry=registry,
         )
+        self._avoided = Counter(
+            "pulp_streamer_origin_avoided",
+            "Attempts that were not made, because the origin failed lately or asked for a rest.",
+            ["importer"],
+            registry=registry,
+        )
+        self._quarantined = Counter(
+            "pulp_streamer_origin_quarantined",
+            "Artifacts for which an origin is asked last, because it sent other content.",
+            ["importer"],
+            registry=registry,
+        )
+        self._resumed = Counter(
+            "pulp_streamer_resumed",
+            "Transfers that broke off at an origin and went on, by the importer that went on.",
+            ["importer"],
+            registry=registry,
+        )
         self._first_byte = Histogram(
             "pulp_streamer_first_byte_seconds",
             "From the request to the first byte of its response.",
@@ -96,6 +114,14 @@ class Metrics:
         gauge = Gauge(f"pulp_streamer_{name}", help_text, registry=self._registry)
         gauge.set_function(count)
 
+    def watch_each(
+        self, name: str, help_text: str, label: str, counts: Mapping[str, Callable[[], float]]
+    ) -> None:
+        """Expose such quantities as one metric, each with its value of `label`."""
+        gauge = Gauge(f"pulp_streamer_{name}", help_text, [label], registry=self._registry)
+        for value, count in counts.items():
+            gauge.labels(value).set_function(count)
+
     def exchange_started(self) -> None:
         """A request was read and is being answered; `exchange_ended` follows in any case."""
         self._in_flight.inc()
@@ -113,6 +139,18 @@ class Metrics:
     def origin_failed(self, importer: str, error_name: str) -> None:
         """An attempt ended in an error; `error_name` is the name of its class in `errors`."""
         self._origin_failures.labels(importer, error_name).inc()
+
+    def origin_avoided(self, importer: str) -> None:
+        """An origin was not asked, because of what is remembered of it."""
+        self._avoided.labels(importer).inc()
+
+    def quarantined(self, importer: str) -> None:
+        """An origin sent other content than was promised."""
+        self._quarantined.labels(importer).inc()
+
+    def resumed(self, importer: str) -> None:
+        """Content that had broken off goes on from this importer's origin."""
+        self._resumed.labels(importer).inc()
 
     def bytes_received(self, importer: str, count: int) -> None:
         """An origin sent content, wanted or not."""

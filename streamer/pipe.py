@@ -6,7 +6,9 @@ between them is empty so far, since each fetch has one reader: what was verified
 than promised goes on at once, and what waits is the tail.
 
 While the response is BEFORE_HEAD (see `response`), a failure is raised and the exchange may try
-another origin or answer with a status; afterwards it breaks the connection.
+another origin or answer with a status. Afterwards what broke off is resumed, where somebody can: at
+the exact byte, under the same running digest, so that a wrong continuation is found out like any
+other wrong content (invariant 2). What cannot be resumed breaks the connection.
 
 The reader, not the origin's transport, is the response's producer. Every pause and every resume
 is passed on, also repeated ones: `deliverBody` resumes a transport that was paused before, and
@@ -16,18 +18,20 @@ content flows, the client's stall while it is paused.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from streamer.errors import (
     ClientStalled,
+    ContentTruncated,
     LengthUnknown,
     OriginError,
     OriginSilent,
+    SizeMismatch,
     StreamerError,
 )
 from streamer.interfaces import Download
@@ -53,8 +57,15 @@ class Reader(Protocol):
         """The last call on every path: forget timers and the fetch."""
 
 
+Resume = Callable[[int, OriginError], Coroutine[Any, Any, Download]]
+"""Opens a download whose content begins at this position, after content broke off there.
+
+Raises the failure that it was given, or another `OriginError`, where nobody can go on.
+"""
+
+
 class Fetch:
-    """Runs one download under one running digest and feeds one reader.
+    """Runs downloads, one after the other, under one running digest and feeds one reader.
 
     Rule: after the verifier or the reader has objected, no further byte passes.
     """
@@ -67,14 +78,19 @@ class Fetch:
         *,
         clock: IReactorTime,
         idle_seconds: float,
+        resume: Resume | None = None,
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._download = download
+        self._download: Download | None = download
         self._verifier = verifier
         self._reader = reader
+        self._resume = resume
         self._on_bytes = on_bytes
-        self._silence = Alarm(clock, idle_seconds, lambda: self.fail(OriginSilent(idle_seconds)))
-        self._over: Deferred[None] = Deferred()
+        self._silence = Alarm(clock, idle_seconds, lambda: self._broke(OriginSilent(idle_seconds)))
+        self._part_over: Deferred[OriginError | None] = Deferred()
+        self._resuming: Deferred[Download] | None = None
+        self._received_bytes = 0
+        self._is_paused = False
         self._running = True
 
     async def run(self) -> None:
@@ -87,32 +103,55 @@ class Fetch:
             # First, since a reader may be full from the first moment on and pause at once.
             self._silence.start()
             self._reader.attach(self)
-            self._download.deliver(self)
-            await self._over
+            self._deliver()
+            while (failure := await self._part_over) is not None:
+                self._part_over = Deferred()
+                await self._go_on(failure)
             await self._reader.complete()
         finally:
             self._running = False
             self._silence.stop()
             self._reader.detach()
-            self._download.stop()
+            self._stop_download()
 
     def pause(self) -> None:
         """The reader is full: let the origin wait, and do not hold its silence against it."""
         if self._running:
+            self._is_paused = True
             self._silence.stop()
-            self._download.pause()
+            if self._download is not None:
+                self._download.pause()
 
     def resume(self) -> None:
         """The reader has room again."""
         if self._running:
-            self._silence.start()
-            self._download.resume()
+            self._is_paused = False
+            if self._download is not None:
+                self._silence.start()
+                self._download.resume()
+
+    def fail(self, error: StreamerError) -> None:
+        """End the content here: `run` raises `error`. Harmless once it is over."""
+        if self._running:
+            self._finish()
+            if self._resuming is not None:
+                self._resuming.cancel()
+            self._part_over.errback(error)
+
+    # -- one download
+
+    def _deliver(self) -> None:
+        if self._download is not None:
+            self._download.deliver(self)
 
     def content_received(self, chunk: bytes) -> None:
         """`Sink`: count, digest, pass on."""
         if not self._running:
             return
         self._silence.restart()
+        if not chunk:
+            return
+        self._received_bytes += len(chunk)
         self._on_bytes(len(chunk))
         try:
             self._verifier.update(chunk)
@@ -125,21 +164,52 @@ class Fetch:
         if not self._running:
             return
         if error is not None:
-            self.fail(error)
+            self._broke(error)
             return
         try:
             self._verifier.finish()
+        except SizeMismatch as mismatch:
+            # Too few: the verifier objects to too many as they come.
+            is_final = self._resume is None
+            self._broke(mismatch if is_final else ContentTruncated(self._received_bytes))
         except StreamerError as mismatch:
             self.fail(mismatch)
         else:
             self._finish()
-            self._over.callback(None)
+            self._part_over.callback(None)
 
-    def fail(self, error: StreamerError) -> None:
-        """End the content here: `run` raises `error`. Harmless once it is over."""
-        if self._running:
-            self._finish()
-            self._over.errback(error)
+    def _broke(self, failure: OriginError) -> None:
+        """There is less content than promised: let `run` resume it, if that is possible."""
+        if self._resume is None:
+            self.fail(failure)
+        else:
+            self._silence.stop()
+            self._stop_download()
+            self._part_over.callback(failure)
+
+    # -- from one download to the next
+
+    async def _go_on(self, failure: OriginError) -> None:
+        assert self._resume is not None  # noqa: S101 - `_broke` has looked
+        self._resuming = Deferred.fromCoroutine(self._resume(self._received_bytes, failure))
+        try:
+            self._download = await self._resuming
+        except (CancelledError, OriginError):
+            if not self._running:
+                return  # it failed meanwhile, for the reason that `run` finds next
+            raise
+        finally:
+            self._resuming = None
+        if self._is_paused:
+            self._download.pause()
+        else:
+            self._silence.start()
+        self._deliver()
+
+    def _stop_download(self) -> None:
+        download, self._download = self._download, None
+        if download is not None:
+            download.stop()
 
     def _finish(self) -> None:
         self._running = False

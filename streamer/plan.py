@@ -1,31 +1,235 @@
-"""Which origins may serve, in which order, and what a client is told when none could.
+"""Which origin is asked next, for how long, and what a client is told when none could serve.
 
-Strategy. Candidates are the entry's own sources by priority, never another entry's. They are
-tried in turn until one opens, as long as the budget for the first byte lasts; each failure is an
-`Outcome`. The final status is a function of all outcomes and nothing else: where every origin
-says that it lacks the content it is 404, else the most hopeful status for a client that retries.
+Pure: the time is passed in and randomness too, so that every decision can be tried in a test. It
+knows no origin, only what speaks for and against each *prospect*; who asks them, and what is
+remembered of them from one exchange to the next, is decided elsewhere (`delivery`, `health`).
+
+Strategy. The candidates are the entry's own sources, never another entry's. A plan goes through
+them in rounds, within one budget of time for the first byte, waits included:
+
+- **First round**: each candidate once, at once. Last resorts come last; then priority decides,
+  then who failed least often lately, then the order in which they were stated. An attempt gets a
+  fair share of what is left, so that one silent origin does not use up the time of the next; the
+  last one gets all of it.
+- **Later rounds**: those whose last error `may_recover`, as often as their importer grants, each
+  after a back-off that doubles, or later where it asked for that. The soonest comes first. A wait
+  that leaves no time for an answer is not begun.
+- **Never again** in this exchange: who said something that a moment does not change (404, 401,
+  wrong TLS, wrong content, a redirect in a circle), and who has no connection left for us. Who is
+  avoided because of its past is asked again only if that takes no longer than a back-off: another
+  exchange may be finding out right now that it is well.
+
+Content that breaks off in the middle begins a new budget and a new first round (`resume`): where
+it broke comes first, because most breaks are those of one connection; where it fell silent comes
+last. It ends when three attempts in a row brought nothing, because a client that sees a break soon
+can go elsewhere soon.
+
+Whatever happens, an exchange makes `MAX_ATTEMPTS` at most, and that many again for each stretch of
+content that is worth them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from streamer.errors import OriginError, Outcome
+from streamer.errors import OriginAvoided, OriginError, Outcome
+from streamer.fields import RETRY_AFTER_SECONDS
 from streamer.model import PublishedArtifact, RemoteArtifact
+
+MAX_ATTEMPTS = 30
+"""Of one exchange, resumes included. Who was not asked, because it is avoided, does not count."""
+
+MAX_FRUITLESS = 3
+"""Attempts that may fail, one after the other, to go on where content broke off."""
+
+MIN_ATTEMPT_SECONDS = 2.0
+"""What an attempt gets as long as that much is left, or a quarter of a small budget: names, TCP and
+TLS take three round trips, and one packet may get lost, which costs a second."""
+
+MIN_RETRY_SECONDS = 0.5
+"""What must be left after a wait, or half of a budget that is small."""
+
+BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 2.0
+
+MAX_RETRY_AFTER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What is known of a candidate before it is asked; a lower priority is asked first."""
+
+    priority: int
+    retries: int = 0
+    failures: int = 0
+    is_last_resort: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Wait, then ask this candidate (an index into the prospects) and give it so many seconds."""
+
+    candidate: int
+    wait_seconds: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Standing:
+    """How a candidate fares in this exchange."""
+
+    candidate: int
+    prospect: Prospect
+    attempts: int = 0
+    """Of this budget."""
+    not_before: float = -math.inf
+    is_out: bool = False
+    is_slow: bool = False
+
+    @property
+    def may_be_asked(self) -> bool:
+        return not self.is_out and self.attempts <= self.prospect.retries
+
+
+class Plan:
+    """The attempts of one exchange: each `next` is followed by `failed`, or is the last.
+
+    With content under way the order is `failed` for what broke it off, then `resume`, then `next`.
+    """
+
+    def __init__(
+        self,
+        prospects: Sequence[Prospect],
+        *,
+        now: float,
+        budget_seconds: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._standings = [_Standing(place, prospects[place]) for place in first_order(prospects)]
+        self._jitter = jitter
+        self._attempts = MAX_ATTEMPTS
+        self._fruitless = math.inf
+        self._begin(now, budget_seconds)
+
+    def _begin(self, now: float, budget_seconds: float) -> None:
+        self._deadline = now + budget_seconds
+        self._least = min(MIN_ATTEMPT_SECONDS, budget_seconds / 4)
+        self._last_retry = self._deadline - min(MIN_RETRY_SECONDS, budget_seconds / 2)
+
+    def next(self, now: float) -> Step | None:
+        """Whom to ask now; None where nobody is left, or no time."""
+        if now >= self._deadline or not self._attempts or not self._fruitless:
+            return None
+        waiting = [each for each in self._standings if self._is_in_time(each, now)]
+        if not waiting:
+            return None
+        chosen = min(waiting, key=lambda each: _turn(each, now))
+        rivals = sum(not each.attempts for each in waiting) or len(waiting)
+        wait = max(0.0, chosen.not_before - now)
+        self._count(-1)
+        chosen.attempts += 1
+        return Step(chosen.candidate, wait, self._share(self._deadline - now - wait, rivals))
+
+    def failed(self, candidate: int, error: OriginError, now: float) -> None:
+        """The attempt at this candidate, or the content that it was sending, ended in `error`."""
+        standing = self._standing(candidate)
+        asked_for = error.retry_after_seconds or 0.0
+        if isinstance(error, OriginAvoided):
+            self._count(+1)
+            standing.is_out = asked_for > MAX_BACKOFF_SECONDS
+        else:
+            standing.is_out = not error.may_recover
+            standing.is_slow = error.outcome is Outcome.SLOW
+        backoff = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (standing.attempts - 1))
+        # Nobody comes sooner than was asked for, and not all come in the same moment.
+        later = asked_for + self._spread(BACKOFF_SECONDS) if asked_for > 0 else 0.0
+        standing.not_before = now + max(self._spread(backoff), later)
+
+    def resume(
+        self, candidate: int, now: float, budget_seconds: float, *, is_far: bool = False
+    ) -> None:
+        """Content broke off at this candidate after it had got further: go on from there.
+
+        A new budget and a new first round begin with this candidate, or end with it where it fell
+        silent; unless it is a last resort or its error said that it is not to be asked again.
+        Others that have to wait still have to. An attempt to go on that brings no byte is `failed`
+        alone; after `MAX_FRUITLESS` of them the plan is at its end. Where it got so far that more
+        attempts are worth it, they are counted anew.
+        """
+        self._begin(now, budget_seconds)
+        self._fruitless = MAX_FRUITLESS
+        if is_far:
+            self._attempts = MAX_ATTEMPTS
+        for standing in self._standings:
+            standing.attempts = 0
+        broken = self._standing(candidate)
+        broken.not_before = -math.inf
+        self._standings.remove(broken)
+        self._standings.insert(len(self._standings) if broken.is_slow else 0, broken)
+
+    def _standing(self, candidate: int) -> _Standing:
+        return next(each for each in self._standings if each.candidate == candidate)
+
+    def _count(self, change: int) -> None:
+        self._attempts += change
+        self._fruitless += change
+
+    def _share(self, left: float, rivals: int) -> float:
+        return min(left, max(left / rivals, self._least))
+
+    def _is_in_time(self, standing: _Standing, now: float) -> bool:
+        """Whether this candidate may be asked, and its turn comes early enough."""
+        return standing.may_be_asked and standing.not_before <= max(now, self._last_retry)
+
+    def _spread(self, seconds: float) -> float:
+        """Between half and all of it, so that exchanges that failed together part."""
+        return seconds * (1 + self._jitter()) / 2
+
+
+def first_order(prospects: Sequence[Prospect]) -> list[int]:
+    """The prospects, by their index, in the order of their first attempts."""
+
+    def merit(place: int) -> tuple[bool, int, int]:
+        prospect = prospects[place]
+        return prospect.is_last_resort, prospect.priority, prospect.failures
+
+    return sorted(range(len(prospects)), key=merit)
+
+
+def _turn(standing: _Standing, now: float) -> tuple[bool, bool, float, int]:
+    """Who comes first of those that may be asked: a round, within it the soonest."""
+    is_retry = standing.attempts > 0
+    soonest = max(now, standing.not_before)
+    return is_retry, standing.prospect.is_last_resort, soonest, standing.attempts
 
 
 def candidates(published: PublishedArtifact) -> tuple[RemoteArtifact, ...]:
-    """The sources in the order in which they are tried; equal priorities as they were stated."""
+    """The sources by priority, equal ones as they were stated: the order if all are well."""
     return tuple(sorted(published.sources, key=lambda source: source.priority))
 
 
 def final_status(failures: Sequence[OriginError]) -> int:
     """The status of an exchange whose attempts all failed; `failures` has one for each.
 
-    No attempt at all means that there was no source to try: 502, like a bad origin.
+    Where every origin says that it lacks the content it is 404, else the most hopeful status for
+    a client that retries. No attempt at all means that there was no source to try: 502, like a bad
+    origin.
     """
     outcomes = {failure.outcome for failure in failures}
     for outcome in Outcome:
         if outcome in outcomes:
             return outcome.value
     return Outcome.BAD.value
+
+
+def retry_after_seconds(failures: Sequence[OriginError], default: int = RETRY_AFTER_SECONDS) -> int:
+    """When a client should come back: as soon as one of the origins may be asked again."""
+    asked_for = [
+        failure.retry_after_seconds
+        for failure in failures
+        if failure.retry_after_seconds is not None
+    ]
+    soonest = min(asked_for, default=float(default))
+    return math.ceil(min(MAX_RETRY_AFTER_SECONDS, max(1.0, soonest)))

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import resource
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,11 +45,15 @@ from streamer.endpoints import affordable_connections, clear_stale_socket, with_
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
+from streamer.health import Health, State
 from streamer.importers import ImporterPool, Registry, Surroundings
+from streamer.keyring import Keyring
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
 from streamer.ordering import Ordering
+from streamer.passing import Passing
 from streamer.settings import ContentSettings, Settings, load_settings
+from streamer.supply import Supplies
 from streamer.transfers import TransferLog
 
 _log = Logger()
@@ -106,20 +112,26 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
 
     Raises a `StreamerError` where the settings or the catalog do not let it serve.
     """
-    _check_catalog(settings)
+    keyring = Keyring(settings.secrets.key_file)
+    _check_catalog(settings, keyring)
     pseudonym = _pseudonym(settings)
     metrics = Metrics(CollectorRegistry())
     catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
     registry = Registry()
     # Loaded now, so that no client waits for it, nor finds that descriptors have run out meanwhile.
     registry.types()
-    importers = ImporterPool(registry, Surroundings(reactor, pseudonym))
+    importers = ImporterPool(registry, Surroundings(reactor, pseudonym, keyring))
+    health = Health(settings.origins, reactor.seconds, jitter=random.random)
+    supplies = Supplies(
+        catalog, importers, health, metrics, settings.delivery, reactor, jitter=random.random
+    )
     distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
     content = ContentResource(
         Exchange(
             catalog,
             Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
-            Delivery(catalog, importers, metrics, distrust, settings.delivery, reactor),
+            Delivery(supplies, distrust, settings.delivery, reactor),
+            Passing(supplies, settings.delivery, reactor, pseudonym),
             now=time.time,
             prefix=settings.content.prefix,
             listings=settings.content.listings,
@@ -138,7 +150,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         stall_seconds=settings.delivery.client_stall_seconds,
         on_refusal=content.refused_at_the_door,
     )
-    admin = _admin_site(content, door, catalog, importers, metrics, reactor)
+    admin = _admin_site(content, door, catalog, importers, health, metrics, reactor)
     return StreamerService(
         content=content,
         catalog=catalog,
@@ -158,6 +170,7 @@ def _admin_site(
     door: DoorSite,
     catalog: ThreadedCatalog,
     importers: ImporterPool,
+    health: Health,
     metrics: Metrics,
     reactor: Any,
 ) -> AdminSite:
@@ -165,6 +178,12 @@ def _admin_site(
     started = reactor.seconds()
     metrics.watch("connections", "Clients that are connected.", lambda: len(door.connections))
     metrics.watch("timers", "Pending timers.", lambda: len(reactor.getDelayedCalls()))
+    metrics.watch_each(
+        "origins",
+        "Origins that failed lately, by the state of their breaker.",
+        "state",
+        {state.value: partial(health.count, state) for state in State},
+    )
     status = Status(
         catalog=catalog,
         metrics=metrics,
@@ -172,6 +191,7 @@ def _admin_site(
         connections=lambda: len(door.connections),
         is_draining=lambda: content.is_draining,
         broken_importers=importers.broken,
+        origins=health.reports,
         uptime_seconds=lambda: reactor.seconds() - started,
     )
     return AdminSite(AdminApp(status).app.resource(), reactor=reactor)
@@ -275,10 +295,14 @@ class Listener:
             await maybeDeferred(self._port.stopListening)
 
 
-def _check_catalog(settings: Settings) -> None:
-    """Create an absent SQLite catalog, refuse an unusable one; one that is away may come back."""
+def _check_catalog(settings: Settings, keyring: Keyring) -> None:
+    """Create an absent SQLite catalog, refuse an unusable one and secrets that no key opens.
+
+    A catalog that is away may come back.
+    """
     try:
-        open_store(settings.catalog.url.reveal()).close()
+        with open_store(settings.catalog.url.reveal()) as store:
+            keyring.check(store.importers())
     except CatalogUnavailable as error:
         _log.warn("{error}; look-ups are answered 503 until it is back", error=str(error))
 

@@ -93,6 +93,10 @@ def read_seconds(value: object) -> float:
     return float(amount)
 
 
+def _seconds_or_never(value: object) -> float:
+    return 0.0 if _amount(value, _TIME_UNITS) == 0 else read_seconds(value)
+
+
 def _count(value: object) -> object:
     """Keep `true` from being the number one."""
     if isinstance(value, bool | float):
@@ -125,8 +129,18 @@ def _endpoints(value: object) -> tuple[str, ...]:
     return tuple(_endpoint(item.strip() if isinstance(item, str) else item) for item in value)
 
 
+def _file(value: object) -> Path | None:
+    """Read the path of a file; as there is no empty one, `""` stands for none."""
+    if value is None or isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError
+    return Path(value) if value else None
+
+
 Size = Annotated[int, BeforeValidator(_size)]
 Seconds = Annotated[float, BeforeValidator(read_seconds)]
+SecondsOrNever = Annotated[float, BeforeValidator(_seconds_or_never)]
 Count = Annotated[int, BeforeValidator(_count)]
 Endpoint = Annotated[str, BeforeValidator(_endpoint)]
 Endpoints = Annotated[tuple[str, ...], BeforeValidator(_endpoints)]
@@ -188,6 +202,12 @@ class DeliverySettings(_Section):
     first_byte_seconds: Seconds = Field(default=12.0, alias="first_byte", description=TIME_TEXT)
     idle_seconds: Seconds = Field(default=30.0, alias="idle", description=TIME_TEXT)
     client_stall_seconds: Seconds = Field(default=60.0, alias="client_stall", description=TIME_TEXT)
+    skip_up_to_bytes: Size = Field(
+        default=8 * 1024**2,
+        alias="skip_up_to",
+        ge=0,
+        description="a size such as 8MiB, or a number of bytes; 0 means never",
+    )
     drain_seconds: Seconds = Field(default=60.0, alias="drain", description=TIME_TEXT)
     distrust_seconds: Seconds = Field(default=600.0, alias="distrust", description=TIME_TEXT)
 
@@ -200,6 +220,31 @@ class RangeSettings(_Section):
         default=64 * 1024**2,
         alias="verify_up_to",
         description="a size such as 64MiB, or a number of bytes",
+    )
+
+
+class OriginSettings(_Section):
+    """What is remembered of origins that fail, and for how long they are left alone."""
+
+    breaker_failures: Count = Field(
+        default=5, ge=0, description="a whole number; 0 means that no origin is left alone"
+    )
+    breaker_pause_seconds: Seconds = Field(
+        default=5.0, alias="breaker_pause", description=TIME_TEXT
+    )
+    quarantine_seconds: Seconds = Field(default=300.0, alias="quarantine", description=TIME_TEXT)
+    remember_missing_seconds: SecondsOrNever = Field(
+        default=10.0,
+        alias="remember_missing",
+        description="a time such as 500ms, 10s or 5m; 0 means never",
+    )
+
+
+class SecretsSettings(_Section):
+    """Where the operator's keys lie, which seal the secrets of importers."""
+
+    key_file: Annotated[Path | None, PlainValidator(_file)] = Field(
+        default=None, description='the path of a file, or "" for none'
     )
 
 
@@ -217,6 +262,8 @@ class Settings(_Section):
     admin: AdminSettings = AdminSettings()
     delivery: DeliverySettings = DeliverySettings()
     range: RangeSettings = RangeSettings()
+    origins: OriginSettings = OriginSettings()
+    secrets: SecretsSettings = SecretsSettings()
     log: LogSettings = LogSettings()
 
 

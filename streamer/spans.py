@@ -1,4 +1,7 @@
-"""Several spans of one source as one download, each opened when the one before it is over.
+"""Downloads made of others: several spans of one source, and content without its beginning.
+
+The spans are strung together, each opened when the one before it is over. The beginning is left out
+where an origin that was asked for the rest of some content sends all of it.
 
 Separate from the pump, for which this is a download like any other: its content is that of the
 spans, strung together. It refuses what would mix two things into one response: a span of another
@@ -125,6 +128,39 @@ class SpansDownload:
             self._current.stop()
         if sink is not None:
             sink.content_ended(error)
+
+
+class Remainder:
+    """A download without its first `skipped_bytes`; those keep the sink's patience alive."""
+
+    def __init__(self, whole: Download, skipped_bytes: int) -> None:
+        self.response = whole.response
+        self._whole = whole
+        self._left_bytes = skipped_bytes
+        self._sink: Sink | None = None
+
+    def deliver(self, sink: Sink) -> None:
+        self._sink = sink
+        self._whole.deliver(self)
+
+    def pause(self) -> None:
+        self._whole.pause()
+
+    def resume(self) -> None:
+        self._whole.resume()
+
+    def stop(self) -> None:
+        self._whole.stop()
+
+    def content_received(self, chunk: bytes) -> None:
+        skipped = min(self._left_bytes, len(chunk))
+        self._left_bytes -= skipped
+        if self._sink is not None:
+            self._sink.content_received(chunk[skipped:])
+
+    def content_ended(self, error: OriginError | None) -> None:
+        if self._sink is not None:
+            self._sink.content_ended(error)
 
 
 def _representation(response: OriginResponse) -> list[object]:

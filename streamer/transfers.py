@@ -28,6 +28,17 @@ Source = Literal["origin", "memory", "shared", "catalog"]
 _BARE = re.compile(r"[A-Za-z0-9._:+-]+\Z")
 
 
+@dataclass(slots=True)
+class Notes:
+    """What the record of an exchange will say, filled in as it becomes known."""
+
+    distribution: str | None = None
+    origin: str | None = None
+    attempts: int = 0
+    verified: Verified = "none"
+    source: Source | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """One exchange, over. The names are the keys of the transfer log and do not change.

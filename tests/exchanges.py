@@ -19,6 +19,7 @@ from streamer.delivery import Delivery
 from streamer.distrust import Distrust
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
+from streamer.health import Health
 from streamer.metrics import Metrics
 from streamer.model import (
     Artifact,
@@ -29,7 +30,9 @@ from streamer.model import (
     RemoteArtifact,
 )
 from streamer.ordering import Ordering
-from streamer.settings import ContentSettings, DeliverySettings, RangeSettings
+from streamer.passing import Passing
+from streamer.settings import ContentSettings, DeliverySettings, OriginSettings, RangeSettings
+from streamer.supply import Supplies
 from streamer.testing import MemoryCatalog, MemoryImporters
 
 NOW = 1_700_000_000.0
@@ -44,6 +47,7 @@ FIRST_BYTE_SECONDS = 12
 IDLE_SECONDS = 30
 STALL_SECONDS = 60
 DISTRUST_SECONDS = 600
+NO_JITTER = 0.0
 
 
 def pieces(content, size=4096):
@@ -88,7 +92,16 @@ class Transfers:
 class Service:
     """A running service with nothing published, and its clients."""
 
-    def __init__(self, *, prefix="", listings=True, unlearned="auto", verify_up_to=64 * 1024**2):
+    def __init__(
+        self,
+        *,
+        prefix="",
+        listings=True,
+        unlearned="auto",
+        verify_up_to=64 * 1024**2,
+        skip_up_to=8 * 1024**2,
+        origins=None,
+    ):
         self.clock = Clock()
         self.catalog = MemoryCatalog()
         self.importers = MemoryImporters()
@@ -100,6 +113,19 @@ class Service:
             idle_seconds=IDLE_SECONDS,
             client_stall_seconds=STALL_SECONDS,
             distrust_seconds=DISTRUST_SECONDS,
+            skip_up_to_bytes=skip_up_to,
+        )
+        self.health = Health(
+            origins or OriginSettings(), self.clock.seconds, jitter=lambda: NO_JITTER
+        )
+        self.supplies = Supplies(
+            self.catalog,
+            self.importers,
+            self.health,
+            self.metrics,
+            delivery,
+            self.clock,
+            jitter=lambda: NO_JITTER,
         )
         distrust = Distrust(DISTRUST_SECONDS, self.clock.seconds)
         ranges = RangeSettings(unlearned=unlearned, verify_up_to_bytes=verify_up_to)
@@ -107,9 +133,8 @@ class Service:
             Exchange(
                 self.catalog,
                 Ordering(ranges, distrust, lambda: "the-boundary"),
-                Delivery(
-                    self.catalog, self.importers, self.metrics, distrust, delivery, self.clock
-                ),
+                Delivery(self.supplies, distrust, delivery, self.clock),
+                Passing(self.supplies, delivery, self.clock, PSEUDONYM),
                 now=lambda: NOW,
                 prefix=prefix,
                 listings=listings,

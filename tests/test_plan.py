@@ -1,4 +1,4 @@
-"""Which origins, in which order, and the status when none could serve."""
+"""Which origin is asked next and for how long, and what a client is told when none could serve."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from itertools import permutations
 import pytest
 
 from streamer.errors import (
+    ContentTruncated,
     DigestMismatch,
+    OriginAvoided,
     OriginBusy,
+    OriginCrowded,
+    OriginFailing,
+    OriginForbids,
     OriginLacksIt,
     OriginNonsense,
     OriginRefused,
@@ -16,6 +21,7 @@ from streamer.errors import (
     OriginTimedOut,
     OriginTLSFailed,
     OriginUnreachable,
+    RedirectRefused,
     SizeMismatch,
 )
 from streamer.model import (
@@ -26,13 +32,23 @@ from streamer.model import (
     PublishedArtifact,
     RemoteArtifact,
 )
-from streamer.plan import candidates, final_status
+from streamer.plan import (
+    MAX_ATTEMPTS,
+    Plan,
+    Prospect,
+    Step,
+    candidates,
+    final_status,
+    retry_after_seconds,
+)
 
 MISSING = OriginLacksIt(404)
 GONE = OriginLacksIt(410)
-BAD = OriginRefused(500)
+BAD = OriginFailing(500)
 SLOW = OriginTimedOut()
 BUSY = OriginBusy(429)
+UNREACHABLE = OriginUnreachable("refused")
+TRUNCATED = ContentTruncated(5)
 
 
 def published(*sources):
@@ -62,9 +78,9 @@ def test_entry_without_sources_has_no_candidates():
         pytest.param(OriginUnreachable("refused"), 502, id="refused"),
         pytest.param(OriginTLSFailed("expired"), 502, id="tls"),
         pytest.param(OriginNonsense("not HTTP"), 502, id="nonsense"),
-        pytest.param(OriginRefused(500), 502, id="500"),
-        pytest.param(OriginRefused(401), 502, id="401-is-ours-to-solve"),
-        pytest.param(OriginRefused(403), 502, id="403-is-ours-to-solve"),
+        pytest.param(OriginFailing(500), 502, id="500"),
+        pytest.param(OriginForbids(401), 502, id="401-is-ours-to-solve"),
+        pytest.param(OriginForbids(403), 502, id="403-is-ours-to-solve"),
         pytest.param(OriginRefused(302), 502, id="302"),
         pytest.param(SizeMismatch(2, 1), 502, id="wrong-size"),
         pytest.param(DigestMismatch("a", "b"), 502, id="wrong-digest"),
@@ -73,6 +89,8 @@ def test_entry_without_sources_has_no_candidates():
         pytest.param(OriginBusy(429), 503, id="429"),
         pytest.param(OriginLacksIt(404), 404, id="404"),
         pytest.param(OriginLacksIt(410), 404, id="410"),
+        pytest.param(OriginCrowded(5), 503, id="crowded"),
+        pytest.param(OriginAvoided(5.0), 503, id="avoided"),
     ],
 )
 def test_single_failure_has_its_status(failure, expected):
@@ -104,3 +122,242 @@ def test_mixed_failures_have_the_most_hopeful_status_in_any_order(failures, expe
 def test_no_attempt_at_all_is_a_bad_gateway():
     """Without a source there was nobody to ask."""
     assert final_status([]) == 502
+
+
+# -- the order of attempts -----------------------------------------------------------------------
+
+
+def plan(*prospects, budget=12, jitter=0.0):
+    return Plan(prospects, now=0.0, budget_seconds=budget, jitter=lambda: jitter)
+
+
+def walk(a_plan, error, now=0.0):
+    """Let every attempt fail at once with `error`; gives whom it asked, after waits."""
+    asked = []
+    while (step := a_plan.next(now)) is not None:
+        now += step.wait_seconds
+        asked.append(step.candidate)
+        a_plan.failed(step.candidate, error, now)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("prospects", "expected"),
+    [
+        pytest.param([Prospect(1), Prospect(0), Prospect(-1)], [2, 1, 0], id="priority"),
+        pytest.param([Prospect(0), Prospect(0), Prospect(0)], [0, 1, 2], id="as-stated"),
+        pytest.param([Prospect(0, failures=2), Prospect(0, failures=1)], [1, 0], id="failures"),
+        pytest.param([Prospect(0, failures=9), Prospect(1)], [0, 1], id="priority-first"),
+        pytest.param([Prospect(0, is_last_resort=True), Prospect(9)], [1, 0], id="last-resort"),
+        pytest.param([], [], id="nobody"),
+    ],
+)
+def test_first_attempts_are_in_order_of_merit(prospects, expected):
+    """Quarantine, then priority, then what happened lately, then the order of the entry."""
+    assert expected == walk(plan(*prospects), GONE)
+
+
+def test_who_may_recover_is_asked_again_after_all_others():
+    """Rounds: nobody has a second turn before everybody had a first."""
+    asked = walk(plan(Prospect(0, retries=2), Prospect(1, retries=1)), UNREACHABLE)
+
+    assert asked == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OriginLacksIt(404), id="404"),
+        pytest.param(OriginForbids(401), id="401"),
+        pytest.param(OriginForbids(403), id="403"),
+        pytest.param(OriginTLSFailed("expired"), id="tls"),
+        pytest.param(SizeMismatch(2, 1), id="wrong-size"),
+        pytest.param(DigestMismatch("a", "b"), id="wrong-digest"),
+        pytest.param(RedirectRefused("a circle"), id="redirect"),
+        pytest.param(OriginCrowded(5), id="our-own-limit"),
+        pytest.param(OriginAvoided(2.5), id="avoided-for-long"),
+    ],
+)
+def test_who_will_say_the_same_again_is_asked_once(error):
+    """However many retries its importer grants, and after a break in mid-stream too."""
+    a_plan = plan(Prospect(0, retries=5))
+
+    before = walk(a_plan, error)
+    a_plan.resume(0, 1.0, 12)
+
+    assert before == [0]
+    assert a_plan.next(1.0) is None
+
+
+def test_who_is_avoided_for_a_moment_is_asked_after_it():
+    """Another exchange is about to find out that it is well."""
+    a_plan = plan(Prospect(0, retries=1))
+    a_plan.next(0.0)
+    a_plan.failed(0, OriginAvoided(1.0), 0.0)
+
+    assert a_plan.next(0.0) == Step(0, 1.05, 10.95)
+
+
+@pytest.mark.parametrize(
+    ("jitter", "expected"),
+    [
+        (0.0, [0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]),
+        (1.0, [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]),
+    ],
+)
+def test_waits_double_to_a_bound(jitter, expected):
+    """Between half and all of 0.1 s, 0.2 s … 2 s."""
+    a_plan = plan(Prospect(0, retries=7), budget=100, jitter=jitter)
+
+    waits = []
+    while (step := a_plan.next(0.0)) is not None:
+        waits.append(step.wait_seconds)
+        a_plan.failed(0, UNREACHABLE, 0.0)
+
+    assert waits == pytest.approx(expected)
+
+
+def test_who_asks_for_a_rest_gets_it():
+    """Nobody comes sooner than Retry-After says; others go on meanwhile."""
+    a_plan = plan(Prospect(0, retries=1), Prospect(1, retries=1))
+    a_plan.next(0.0)
+    a_plan.failed(0, OriginBusy(429, 3), 0.0)
+    a_plan.next(0.0)
+    a_plan.failed(1, UNREACHABLE, 0.0)
+
+    first, second = a_plan.next(0.0), a_plan.next(0.05)
+
+    assert (first.candidate, first.wait_seconds) == (1, 0.05)
+    assert (second.candidate, second.wait_seconds) == (0, pytest.approx(3.0))
+
+
+@pytest.mark.parametrize(("rest", "expected"), [(11, 11.05), (11.5, None), (3600, None)])
+def test_wait_that_leaves_no_time_for_an_answer_is_not_begun(rest, expected):
+    """The client gets its answer now and not at the end of the budget."""
+    a_plan = plan(Prospect(0, retries=1))
+    a_plan.next(0.0)
+    a_plan.failed(0, OriginBusy(429, rest), 0.0)
+
+    step = a_plan.next(0.0)
+
+    assert expected == (None if step is None else step.wait_seconds)
+
+
+# -- how long an attempt may take ----------------------------------------------------------------
+
+
+def test_attempt_gets_a_fair_share_and_the_last_one_all_that_is_left():
+    """One silent origin does not use up the time of the next."""
+    a_plan = plan(*[Prospect(0)] * 3)
+
+    seconds, now = [], 0.0
+    for _ in range(3):
+        step = a_plan.next(now)
+        seconds.append(step.seconds)
+        now += 1
+        a_plan.failed(step.candidate, SLOW, now)
+
+    assert seconds == [4.0, 5.5, 10.0]
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(12, 2.0), (24, 2.4), (2, 0.5), (1, 0.25)])
+def test_share_is_enough_for_an_answer_where_so_much_is_left(budget, expected):
+    """With many candidates some are not asked, rather than none in earnest."""
+    assert expected == plan(*[Prospect(0)] * 10, budget=budget).next(0.0).seconds
+
+
+def test_nobody_is_asked_when_the_budget_is_over():
+    """The client is waiting no longer."""
+    a_plan = plan(Prospect(0), Prospect(0))
+    a_plan.next(0.0)
+    a_plan.failed(0, SLOW, 12.0)
+
+    assert a_plan.next(12.0) is None
+
+
+def test_attempts_of_an_exchange_are_bounded():
+    """Whatever importers grant."""
+    assert len(walk(plan(Prospect(0, retries=1000), budget=10_000), UNREACHABLE)) == MAX_ATTEMPTS
+
+
+# -- in mid-stream -------------------------------------------------------------------------------
+
+
+def test_break_is_resumed_where_it_happened_and_then_elsewhere():
+    """At once at the same origin, which most likely lost one connection; then at the others."""
+    a_plan = plan(Prospect(0, retries=3), Prospect(1, retries=3))
+    a_plan.next(0.0)
+    a_plan.failed(0, UNREACHABLE, 0.0)
+    a_plan.next(0.0)
+    a_plan.failed(1, TRUNCATED, 500.0)
+    a_plan.resume(1, 500.0, 12)
+
+    first = a_plan.next(500.0)
+    a_plan.failed(1, UNREACHABLE, 500.0)
+    second = a_plan.next(500.0)
+
+    assert first == Step(1, 0.0, 6.0)
+    assert second == Step(0, 0.0, 12.0)
+
+
+def test_attempts_to_resume_without_progress_are_three():
+    """A client that sees the break soon can go elsewhere soon."""
+    a_plan = plan(*[Prospect(0, retries=9)] * 5)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12)
+
+    assert walk(a_plan, UNREACHABLE, 1.0) == [0, 1, 2]
+
+
+def test_progress_begins_the_count_of_attempts_anew():
+    """A connection that breaks every minute still brings everything."""
+    a_plan = plan(Prospect(0))
+    for now in range(9):
+        a_plan.next(now)
+        a_plan.failed(0, TRUNCATED, now)
+        a_plan.resume(0, now, 12)
+
+    assert walk(a_plan, UNREACHABLE, 9.0) == [0]
+
+
+def test_progress_does_not_extend_the_attempts_of_an_exchange():
+    """An origin that sends a byte at a time does not keep us for ever."""
+    a_plan = plan(Prospect(0))
+    asked = 0
+    while a_plan.next(0.0) is not None:
+        asked += 1
+        a_plan.failed(0, TRUNCATED, 0.0)
+        a_plan.resume(0, 0.0, 12)
+
+    assert asked == MAX_ATTEMPTS
+
+
+def test_who_is_avoided_does_not_use_up_an_attempt_to_resume():
+    """Nobody was asked."""
+    a_plan = plan(*[Prospect(0)] * 5)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12)
+
+    assert walk(a_plan, OriginAvoided(60), 1.0) == [0, 1, 2, 3, 4]
+
+
+# -- what the client is told ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        pytest.param([], 10, id="nobody-said"),
+        pytest.param([SLOW, BAD], 10, id="nothing-known"),
+        pytest.param([OriginAvoided(4.2)], 5, id="rounded-up"),
+        pytest.param([OriginAvoided(40), OriginBusy(429, 7), SLOW], 7, id="the-soonest"),
+        pytest.param([OriginBusy(429, 0)], 1, id="at-least-one"),
+        pytest.param([OriginBusy(429, 1e300)], 60, id="at-most-a-minute"),
+        pytest.param([OriginAvoided(float("inf"))], 60, id="never"),
+    ],
+)
+def test_client_is_told_when_the_first_origin_may_be_asked_again(failures, expected):
+    """A whole number of seconds, from one to a minute."""
+    assert expected == retry_after_seconds(failures)

@@ -10,10 +10,17 @@ from pathlib import Path
 import click
 
 from streamer.catalog import CatalogStore
-from streamer.cli.explaining import artifact_document, delivery_reasons, distribution_reasons, flat
+from streamer.cli.explaining import (
+    artifact_document,
+    delivery_reasons,
+    distribution_reasons,
+    flat,
+    pass_through_document,
+    pass_through_reasons,
+)
 from streamer.cli.frame import Invocation, common_options, examples, size_text
 from streamer.errors import OperationRefused, PathNotPublished
-from streamer.model import Digest, PublishedArtifact
+from streamer.model import Digest, PassThrough, PublishedArtifact
 from streamer.publishing.values import ValueRefused, read_digests
 
 _DIGEST = re.compile(r"(sha\d+|md5):[0-9A-Fa-f]+", re.ASCII)
@@ -32,16 +39,33 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
     path = path.lstrip("/")
     with invocation.store() as store:
         reasons = list(distribution_reasons(store, path, time.time())) if explain else []
-        published = _published(store, path, *reasons)
-    document = artifact_document(path, published)
+        found = _found(store, path, *reasons)
+    if isinstance(found, PassThrough):
+        document = pass_through_document(path, found)
+    else:
+        document = artifact_document(path, found)
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in flat(document)]
     if explain:
-        reasons += delivery_reasons(published, time.time())
+        if isinstance(found, PassThrough):
+            reasons += pass_through_reasons(found)
+        else:
+            admin = invocation.settings().admin
+            reasons += delivery_reasons(found, time.time(), admin.listen)
         document["explanation"] = reasons
     invocation.answer(document, *lines, *(f"- {reason}" for reason in reasons))
 
 
-def _published(store: CatalogStore, path: str, *reasons: str) -> PublishedArtifact:
+def _published(store: CatalogStore, path: str) -> PublishedArtifact:
+    found = _found(store, path)
+    if isinstance(found, PassThrough):
+        raise OperationRefused(
+            f"{found.base_path!r} passes through to importer {found.importer.name!r}: nothing says "
+            f"what has to be at {path!r}, so it cannot be verified"
+        )
+    return found
+
+
+def _found(store: CatalogStore, path: str, *reasons: str) -> PublishedArtifact | PassThrough:
     try:
         return store.resolve(path)
     except PathNotPublished:
@@ -113,28 +137,44 @@ def _digest(text: str) -> Digest:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file appears when its content is verified. Default: standard output.",
 )
+@click.option(
+    "--no-resume",
+    is_flag=True,
+    help="Drop what an interrupted fetch of this content to this file has kept.",
+)
 @common_options
 @click.pass_obj
-def fetch(invocation: Invocation, path: str, output: Path | None) -> None:
-    """Fetch PATH (base path included) from its origin and verify it, without the service."""
+def fetch(invocation: Invocation, path: str, output: Path | None, no_resume: bool) -> None:
+    """Fetch PATH (base path included) from its origin and verify it, without the service.
+
+    A fetch into a file that is interrupted keeps what it has beside the file, and the same command
+    goes on there.
+    """
     if output is None and (invocation.as_json or sys.stdout.isatty()):
         raise click.UsageError("name a file with --output: standard output is taken")
     # Twisted's reactor and all that stands on it; no other command needs it.
-    from streamer.cli.fetching import Target, fetch_into
+    from streamer.cli.fetching import fetch_into
 
     settings, path = invocation.settings(), path.lstrip("/")
     with invocation.store() as store:
         published = _published(store, path)
     started = time.monotonic()
-    with Target(output) as target:
-        origin = fetch_into(target, published, settings)
+    fetched = fetch_into(
+        output, published, settings, resume=not no_resume, silent=invocation.as_json
+    )
+    saved = fetched.saved
     document = {
         "path": path,
-        "digest": str(published.artifact.digest),
-        "bytes": target.written_bytes,
-        "origin": origin,
+        "output": str(output),
+        "size": saved.size,
+        "digests": {digest.algorithm: digest.hex for digest in saved.digests},
+        "origin": fetched.origin,
+        "attempts": fetched.attempts,
+        "kept_bytes": saved.kept_bytes,
         "seconds": round(time.monotonic() - started, 3),
     }
     if output is not None:
-        size = size_text(target.written_bytes)
-        invocation.answer(document, f"fetched {path} from {origin}: {size}, verified")
+        origin = f" from {fetched.origin}" if fetched.origin else ""
+        kept = f" ({size_text(saved.kept_bytes)} kept from before)" if saved.kept_bytes else ""
+        size = size_text(saved.size)
+        invocation.answer(document, f"fetched {path}{origin}: {size}{kept}, verified")

@@ -6,16 +6,18 @@ gets; these functions decide nothing and only repeat what the catalog and `kinds
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from streamer.catalog import CatalogStore
+from streamer.cli.ailing import ailing_origins, in_words, reports_on
 from streamer.cli.frame import time_text
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, OperationRefused
+from streamer.health import OriginReport
 from streamer.importers import Registry
 from streamer.kinds import cache_control
-from streamer.model import PublishedArtifact, RemoteArtifact
-from streamer.plan import candidates
+from streamer.model import PassThrough, PublishedArtifact, RemoteArtifact
+from streamer.plan import Prospect, candidates, first_order
 
 
 def artifact_document(path: str, published: PublishedArtifact) -> dict[str, object]:
@@ -36,6 +38,16 @@ def artifact_document(path: str, published: PublishedArtifact) -> dict[str, obje
             {"importer": one.importer.name, "url": _shown_url(one), "priority": one.priority}
             for one in candidates(published)
         ],
+    }
+
+
+def pass_through_document(path: str, found: PassThrough) -> dict[str, object]:
+    """The little that the catalog knows of `path` where its origin alone knows what is there."""
+    return {
+        "path": path,
+        "distribution": found.base_path,
+        "importer": found.importer.name,
+        "keeps_query": found.keeps_query,
     }
 
 
@@ -68,6 +80,9 @@ def distribution_reasons(store: CatalogStore, path: str, now: float) -> Iterator
         yield "no distribution covers this path"
         return
     longest = max(covering, key=lambda info: len(info.base_path))
+    if longest.current is None:
+        yield f"distribution {longest.base_path} passes through to importer {longest.importer}"
+        return
     yield f"distribution {longest.base_path} shows publication {longest.current.number}"
     for info in store.publications(longest.base_path):
         if info.grace_until is not None and info.grace_until > now:
@@ -75,7 +90,17 @@ def distribution_reasons(store: CatalogStore, path: str, now: float) -> Iterator
             yield f"publication {info.number} answers until {until} where newer ones lack a path"
 
 
-def delivery_reasons(published: PublishedArtifact, now: float) -> Iterator[str]:
+def pass_through_reasons(found: PassThrough) -> Iterator[str]:
+    """What is promised of content that the catalog does not know."""
+    yield (
+        f"whether anything is there, the origin of importer {found.importer.name} alone knows; "
+        "nothing is verified but that no end is missing"
+    )
+    query = "the origin sees" if found.keeps_query else "the origin does not see"
+    yield f"{query} the query of a request"
+
+
+def delivery_reasons(published: PublishedArtifact, now: float, admin_listen: str) -> Iterator[str]:
     """How the content would be cached, and who would be asked for it in which order."""
     grace_left = None if published.grace_until is None else published.grace_until - now
     if grace_left is not None:
@@ -84,14 +109,43 @@ def delivery_reasons(published: PublishedArtifact, now: float) -> Iterator[str]:
     yield f"it is cached as {published.cache}: Cache-Control: {control}"
     if published.held:
         yield "the content lies in the catalog; no origin is asked"
+    elif published.sources:
+        yield from _candidate_reasons(published, admin_listen)
+
+
+def _candidate_reasons(published: PublishedArtifact, admin_listen: str) -> Iterator[str]:
+    """The candidates as the plan would ask them, with what the service remembers of each."""
+    sources, is_known, reports = candidates(published), True, []
+    try:
+        reports = ailing_origins(admin_listen)
+    except OperationRefused as refusal:
+        is_known = False
+        yield str(refusal)
+    found = [reports_on(source, reports) for source in sources]
+    prospects = [
+        Prospect(source.priority, failures=max((each.failures for each in known), default=0))
+        for source, known in zip(sources, found, strict=True)
+    ]
     registry = Registry()
-    for place, source in enumerate(candidates(published), start=1):
-        yield f"candidate {place}: {source.importer.name}, {_usability(registry, source)}"
+    for number, place in enumerate(first_order(prospects), start=1):
+        source = sources[place]
+        health = _health(found[place]) if is_known else ""
+        yield f"candidate {number}: {source.importer.name}, {_usability(registry, source)}{health}"
+
+
+def _health(reports: Sequence[OriginReport]) -> str:
+    if not reports:
+        return "; no failure of it is remembered"
+    return "".join(f"; {in_words(report)}" for report in reports)
 
 
 def _usability(registry: Registry, source: RemoteArtifact) -> str:
+    config = source.importer
     try:
-        registry.type(source.importer.type).normalise(source.importer.config)
+        kind = registry.type(config.type)
+        if config.sealed is None:
+            # The plain part alone may well be refused, as a certificate without its key.
+            kind.normalise(config.config)
     except ConfigurationError as error:
         return f"which cannot be used: {error}"
-    return f"an importer of type {source.importer.type}"
+    return f"an importer of type {config.type}"

@@ -1,0 +1,240 @@
+"""The plan against its own rules, whatever origins say; the breaker against a simpler one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from proof import holds_for
+from twisted.internet.task import Clock
+
+from streamer.errors import (
+    ContentTruncated,
+    DigestMismatch,
+    OriginAvoided,
+    OriginBusy,
+    OriginCrowded,
+    OriginFailing,
+    OriginForbids,
+    OriginLacksIt,
+    OriginTimedOut,
+    OriginUnreachable,
+)
+from streamer.health import FORGET_SECONDS, MAX_PAUSE_SECONDS, Health, State
+from streamer.plan import MAX_ATTEMPTS, MAX_FRUITLESS, Plan, Prospect, retry_after_seconds
+from streamer.settings import OriginSettings
+
+SECONDS = st.floats(0, 100)
+FINAL = (OriginLacksIt(404), OriginForbids(401), OriginForbids(403), DigestMismatch("a", "b"))
+ERRORS = st.one_of(
+    st.sampled_from(
+        [*FINAL, OriginUnreachable("no"), OriginTimedOut(), OriginCrowded(5), ContentTruncated(1)]
+    ),
+    st.builds(OriginBusy, st.just(429), st.none() | SECONDS),
+    st.builds(OriginFailing, st.just(503), st.none() | SECONDS),
+    st.builds(OriginAvoided, SECONDS),
+)
+PROSPECTS = st.lists(
+    st.builds(
+        Prospect,
+        priority=st.integers(-2, 2),
+        retries=st.integers(0, 40),
+        failures=st.integers(0, 3),
+        is_last_resort=st.booleans(),
+    ),
+    max_size=8,
+)
+JITTER = st.floats(0, 1, exclude_max=True)
+TURNS = st.lists(st.tuples(ERRORS, st.floats(0, 1), st.booleans()), max_size=150)
+"""How each attempt ends, how much of its time it takes, and whether it got further before."""
+
+
+class Exchange:
+    """Lets a plan make its attempts; each ends as the next turn says."""
+
+    def __init__(self, prospects, budget, jitter, turns, *, breaks=True):
+        self.turns = iter(turns)
+        self.breaks = breaks
+        self.budget = budget
+        self.now = 1000.0
+        self.deadline = self.now + budget
+        self.plan = Plan(prospects, now=self.now, budget_seconds=budget, jitter=lambda: jitter)
+        self.stretches = [[]]
+        """The candidates and errors of the attempts, cut where content got further."""
+        self.is_over = False
+
+    def run(self, check=lambda exchange, step: None):
+        for error, part, gets_further in self.turns:
+            step = self.plan.next(self.now)
+            if step is None:
+                self.is_over = True
+                break
+            check(self, step)
+            self.now = min(self.deadline, self.now + step.wait_seconds + part * step.seconds)
+            self.stretches[-1].append((step.candidate, error))
+            self.plan.failed(step.candidate, error, self.now)
+            if gets_further and self.breaks and not isinstance(error, OriginAvoided):
+                self.plan.resume(step.candidate, self.now, self.budget)
+                self.deadline = self.now + self.budget
+                self.stretches.append([])
+        return self
+
+    @property
+    def attempts(self):
+        return [attempt for stretch in self.stretches for attempt in stretch]
+
+
+def was_asked(error):
+    return not isinstance(error, OriginAvoided)
+
+
+@holds_for(examples=400, prospects=PROSPECTS, budget=st.floats(0.1, 60), jitter=JITTER, turns=TURNS)
+def test_nobody_is_asked_after_an_error_that_stays(prospects, budget, jitter, turns):
+    """Not in this exchange, neither before the head nor in mid-stream."""
+    exchange = Exchange(prospects, budget, jitter, turns).run()
+
+    out = set()
+    for place, error in exchange.attempts:
+        assert place not in out
+        if isinstance(error, OriginLacksIt | OriginForbids | DigestMismatch | OriginCrowded):
+            out.add(place)
+
+
+@holds_for(examples=400, prospects=PROSPECTS, budget=st.floats(0.1, 60), jitter=JITTER, turns=TURNS)
+def test_waits_and_attempts_fit_into_what_is_left(prospects, budget, jitter, turns):
+    """A step is never longer than the budget, and never for nothing."""
+
+    def check(exchange, step):
+        assert step.wait_seconds >= 0
+        assert step.seconds > 0
+        assert exchange.now + step.wait_seconds + step.seconds <= exchange.deadline + 1e-6
+
+    Exchange(prospects, budget, jitter, turns).run(check)
+
+
+@holds_for(examples=400, prospects=PROSPECTS, budget=st.floats(0.1, 60), jitter=JITTER, turns=TURNS)
+def test_everybody_is_asked_before_anybody_is_asked_twice(prospects, budget, jitter, turns):
+    """And those that are no last resort before those that are."""
+    exchange = Exchange(prospects, budget, jitter, turns, breaks=False).run()
+
+    order = [place for place, _ in exchange.attempts]
+    first_round = order[: len(prospects)]
+    assert len(first_round) == len(set(first_round))
+    merits = [(prospects[p].is_last_resort, prospects[p].priority) for p in first_round]
+    assert sorted(merits) == merits
+
+
+@holds_for(examples=400, prospects=PROSPECTS, budget=st.floats(0.1, 60), jitter=JITTER, turns=TURNS)
+def test_attempts_are_bounded(prospects, budget, jitter, turns):
+    """In all, of each candidate, and without progress once content has begun."""
+    exchange = Exchange(prospects, budget, jitter, turns).run()
+
+    asked = [[place for place, error in s if was_asked(error)] for s in exchange.stretches]
+    assert sum(map(len, asked)) <= MAX_ATTEMPTS
+    # The attempt that gets further ends its stretch, and is not without progress.
+    fruitless = [len(s) for s in asked[1:-1]]
+    assert all(count - 1 < MAX_FRUITLESS for count in fruitless)
+    assert len(asked) == 1 or len(asked[-1]) <= MAX_FRUITLESS
+    for stretch in exchange.stretches:
+        for place, count in Counter(place for place, _ in stretch).items():
+            assert count <= prospects[place].retries + 1
+
+
+@holds_for(examples=300, errors=st.lists(ERRORS, max_size=6))
+def test_client_is_sent_away_for_a_second_to_a_minute(errors):
+    """Whatever origins say."""
+    assert 1 <= retry_after_seconds(errors) <= 60
+
+
+# -- the breaker ---------------------------------------------------------------------------------
+
+KEYS = [(1, 1, "a"), (1, 2, "a"), (2, 1, "b")]
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(KEYS),
+        st.sampled_from(["ask"] * 4 + ["answered", "failed", "failed", "lacks", "let go"])
+        | st.floats(0, 70),
+    ),
+    max_size=120,
+)
+
+
+class Model:
+    """One origin, by the words of the documentation."""
+
+    def __init__(self, allowed, pause):
+        self.allowed = allowed
+        self.first_pause = pause
+        self.forget()
+
+    def forget(self):
+        self.failures = 0
+        self.pause = None
+        self.closed_again_at = None
+        self.has_probe = False
+
+    def may_be_asked(self, now):
+        if self.pause is None:
+            return True
+        if self.has_probe or now < self.closed_again_at:
+            return False
+        self.has_probe = True
+        return True
+
+    def failed(self, now):
+        self.failures += 1
+        if self.has_probe:
+            self.has_probe = False
+            self._open(min(60.0, 2 * self.pause), now)
+        elif self.pause is None and 0 < self.allowed <= self.failures:
+            self._open(self.first_pause, now)
+
+    def _open(self, pause, now):
+        self.pause = pause
+        self.closed_again_at = now + pause
+
+
+@holds_for(
+    examples=400, allowed=st.integers(0, 3), pause=st.sampled_from([0.5, 5.0, 40.0]), events=EVENTS
+)
+def test_breaker_is_that_of_the_documentation(allowed, pause, events):
+    """Closed, open for a pause that doubles, half open for exactly one probe."""
+    clock = Clock()
+    settings = OriginSettings(breaker_failures=allowed, breaker_pause=pause)
+    health = Health(settings, clock.seconds, jitter=lambda: 1.0)
+    models = {key: Model(allowed, pause) for key in KEYS}
+    heard_at = {}
+
+    for key, event in events:
+        model, now = models[key], clock.seconds()
+        if isinstance(event, float):
+            oldest = min(heard_at.values(), default=now)
+            clock.advance(min(event, FORGET_SECONDS - (now - oldest)))
+        elif event == "ask":
+            assert model.may_be_asked(now) == _asks(health, key)
+        elif event == "failed":
+            health.failed(key, OriginUnreachable("no"))
+            model.failed(now)
+            heard_at[key] = now
+        elif event == "let go":
+            health.let_go(key)
+            model.has_probe = False
+        else:
+            if event == "lacks":
+                health.failed(key, OriginLacksIt(404))
+            else:
+                health.answered(key)
+            model.forget()
+            heard_at.pop(key, None)
+        assert model.failures == health.failures(key)
+
+    half_open = sum(model.has_probe for model in models.values())
+    assert half_open == health.count(State.HALF_OPEN)
+
+
+def _asks(health, key):
+    try:
+        health.ask(key)
+    except OriginAvoided as error:
+        return not 0 < error.retry_after_seconds <= MAX_PAUSE_SECONDS
+    return True
