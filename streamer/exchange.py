@@ -3,7 +3,7 @@
 Strategy. The four verbs in their order: **resolve** what the path promises, **plan** which origins
 may serve it, **open** one, **pipe** its verified content. What can be answered without an origin
 is answered here, before one is asked: a folder, a condition, a HEAD. `ordering` says what a Range
-comes to; the rest is `delivery`'s.
+comes to; the rest is `delivery`'s, or `passing`'s where an importer stands for a distribution.
 
 This module sees ports and the pump, never an adapter. It raises what it cannot answer; `app`
 renders that.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamer import fields, listing
-from streamer.delivery import Delivery, Notes
+from streamer.delivery import Delivery
 from streamer.errors import (
     LoopDetected,
     MethodNotAllowed,
@@ -23,11 +23,13 @@ from streamer.errors import (
     PreconditionFailed,
 )
 from streamer.interfaces import Catalog
-from streamer.model import Fields, Folder, PublishedArtifact
+from streamer.model import Fields, Folder, PassThrough, PublishedArtifact
 from streamer.ordering import Ordering
+from streamer.passing import Passing
 from streamer.preconditions import Condition, Preconditions, range_applies
 from streamer.response import Response
-from streamer.target import folder_location, read_target
+from streamer.target import below_base_path, folder_location, is_query, read_target
+from streamer.transfers import Notes
 
 PAGE_NAMES = 1000
 """Names on one page of a listing: a page of about 100 KiB, a few milliseconds of look-ups."""
@@ -35,11 +37,12 @@ PAGE_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a client (its host) asks, as it wrote it: the raw path, the query's `after`, fields."""
+    """What a client (its host) asks, as it wrote it: raw path and query, its `after`, fields."""
 
     client: str
     method: str
     raw_path: bytes
+    raw_query: bytes
     after: str
     values: Callable[[str], Sequence[str]]
     """All values of a field of the request, in order."""
@@ -58,6 +61,7 @@ class Exchange:
         catalog: Catalog,
         ordering: Ordering,
         delivery: Delivery,
+        passing: Passing,
         *,
         now: Callable[[], float],
         prefix: str,
@@ -67,6 +71,7 @@ class Exchange:
         self._catalog = catalog
         self._ordering = ordering
         self._delivery = delivery
+        self._passing = passing
         self._now = now
         self._prefix = prefix
         self._listings = listings
@@ -88,8 +93,11 @@ class Exchange:
         found = await self._resolve(path, asked.after)
         if isinstance(found, Folder):
             self._send_folder(found, asked, response, notes)
+            return
+        notes.distribution = found.base_path
+        if isinstance(found, PassThrough):
+            await self._pass_through(found, path, asked, response, notes)
         else:
-            notes.distribution = found.base_path
             await self._send_artifact(found, asked, response, notes)
 
     def _guard(self, asked: Asked, path: str) -> None:
@@ -97,8 +105,11 @@ class Exchange:
 
     # -- resolve
 
-    async def _resolve(self, path: str, after: str) -> PublishedArtifact | Folder:
-        """Find an artifact, or the folder that is meant; `index.html` stands for its folder."""
+    async def _resolve(self, path: str, after: str) -> PublishedArtifact | PassThrough | Folder:
+        """Find an artifact, or the folder that is meant; `index.html` stands for its folder.
+
+        Where an origin is passed through to, it decides what a folder is; none is listed here.
+        """
         is_folder = path == "" or path.endswith("/")
         try:
             return await self._catalog.resolve(f"{path}index.html" if is_folder else path)
@@ -116,8 +127,7 @@ class Exchange:
         notes.source = "catalog"
         # The path of the root below a prefix is empty, with and without its slash.
         if not asked.raw_path.endswith(b"/"):
-            location = folder_location(asked.raw_path)
-            self._send_whole(response, asked, 302, (("Location", location),), b"")
+            self._redirect(folder_location(asked.raw_path), asked, response)
             return
         accepts = ",".join(asked.values("Accept"))
         if "application/json" in accepts:
@@ -132,6 +142,9 @@ class Exchange:
         )
         self._send_whole(response, asked, 200, page_fields, content)
 
+    def _redirect(self, location: str, asked: Asked, response: Response) -> None:
+        self._send_whole(response, asked, 302, (("Location", location),), b"")
+
     def _send_whole(
         self, response: Response, asked: Asked, status: int, own: Fields, content: bytes
     ) -> None:
@@ -141,6 +154,20 @@ class Exchange:
         if asked.method == "GET":
             response.write(content)
         response.end()
+
+    # -- what an origin answers itself
+
+    async def _pass_through(
+        self, found: PassThrough, path: str, asked: Asked, response: Response, notes: Notes
+    ) -> None:
+        keeps_query = found.keeps_query and is_query(asked.raw_query)
+        query = f"?{asked.raw_query.decode('ascii')}" if keeps_query else ""
+        if path == found.base_path:
+            notes.source = "catalog"
+            self._redirect(folder_location(asked.raw_path) + query, asked, response)
+            return
+        target = below_base_path(asked.raw_path, self._prefix, found.base_path) + query
+        await self._passing.relay(found, target, asked.method, asked.values, response, notes)
 
     # -- conditions, and what the catalog can answer alone
 

@@ -43,7 +43,7 @@ MAX_SPANS = 32
 
 _RANGE_SET = re.compile(r"bytes=([0-9,\- \t]*)", re.IGNORECASE)
 _RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 _BEYOND_ANY_SIZE = 10**19
 """Stands for every larger number, since turning ten thousand digits into one takes time."""
 
@@ -91,8 +91,8 @@ def select(values: Sequence[str], size: int) -> tuple[ByteRange, ...]:
     than `MAX_RANGES` ranges, or of ranges that overlap or do not ascend. Ranges beyond the end are
     left out; raises `RangeNotSatisfiable` where no other is left (RFC 9110 section 15.5.17).
     """
-    specs = _specs(values[0]) if len(values) == 1 else ()
-    if not specs or len(specs) > MAX_RANGES:
+    specs = read_ranges(values)
+    if not specs:
         return ()
     parts = [part for spec in specs if (part := _part(spec, size)) is not None]
     if not parts:
@@ -104,11 +104,32 @@ def select(values: Sequence[str], size: int) -> tuple[ByteRange, ...]:
     return tuple(parts) if ascends else ()
 
 
-_Spec = tuple[int | None, int | None]
+Spec = tuple[int | None, int | None]
 """First and last position; without a first one the second is the length of a suffix."""
 
 
-def _specs(value: str) -> tuple[_Spec, ...]:
+def read_ranges(values: Sequence[str]) -> tuple[Spec, ...]:
+    """The ranges that the lines of a Range field ask for; () where it is to be ignored.
+
+    That is so where it is absent, malformed, of another unit, repeated or of too many ranges.
+    """
+    specs = _specs(values[0]) if len(values) == 1 else ()
+    return specs if len(specs) <= MAX_RANGES else ()
+
+
+def lies_within(part: ByteRange, spec: Spec, size: int | None) -> bool:
+    """Whether a part of content holds nothing beyond what a range asks for.
+
+    Where the complete `size` is not known, a suffix is judged by its length alone.
+    """
+    first, last = spec
+    if size is None and first is None:
+        return part.length <= (last or 0)
+    asked = _part(spec, _BEYOND_ANY_SIZE if size is None else size)
+    return asked is not None and asked.first <= part.first and part.last <= asked.last
+
+
+def _specs(value: str) -> tuple[Spec, ...]:
     """Read `bytes=` and its list; () where any member is malformed (RFC 9110 section 14.1.1)."""
     match = _RANGE_SET.fullmatch(value.strip(" \t"))
     if match is None:
@@ -119,7 +140,7 @@ def _specs(value: str) -> tuple[_Spec, ...]:
     return tuple(spec for spec in specs if spec is not None) if None not in specs else ()
 
 
-def _spec(member: str) -> _Spec | None:
+def _spec(member: str) -> Spec | None:
     match = _RANGE_SPEC.fullmatch(member)
     if match is None:
         return None
@@ -135,7 +156,7 @@ def _number(digits: str) -> int | None:
     return int(significant) if len(significant) < 20 else _BEYOND_ANY_SIZE
 
 
-def _part(spec: _Spec, size: int) -> ByteRange | None:
+def _part(spec: Spec, size: int) -> ByteRange | None:
     """What a spec means for `size` bytes; None where it is not satisfiable (section 14.1.2)."""
     first, last = spec
     if first is None:
@@ -145,7 +166,7 @@ def _part(spec: _Spec, size: int) -> ByteRange | None:
     return ByteRange(first, last) if first <= last else None
 
 
-def _is_suffix_of_something(spec: _Spec) -> bool:
+def _is_suffix_of_something(spec: Spec) -> bool:
     return spec[0] is None and spec[1] != 0
 
 
@@ -206,8 +227,16 @@ def read_content_range(value: str) -> tuple[ByteRange, int] | None:
 
     An unknown length (`*`) is None too: nothing would show that it is the same representation.
     """
+    part, size = read_relayed_range(value) or (None, None)
+    return None if part is None or size is None else (part, size)
+
+
+def read_relayed_range(value: str) -> tuple[ByteRange, int | None] | None:
+    """The same, where the complete length may be unknown (RFC 9110 section 14.4)."""
     match = _CONTENT_RANGE.fullmatch(value.strip(" \t"))
     if match is None:
         return None
-    first, last, size = (int(number) for number in match.groups())
-    return (ByteRange(first, last), size) if first <= last < size else None
+    first, last = int(match[1]), int(match[2])
+    size = None if match[3] == "*" else int(match[3])
+    is_possible = first <= last and (size is None or last < size)
+    return (ByteRange(first, last), size) if is_possible else None

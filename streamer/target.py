@@ -5,6 +5,10 @@ decode twice, join `//`, follow dot segments, redirect by the Host field. Here a
 it was sent: split on `/`, each segment percent-decoded once (RFC 3986 section 2.4), strictly
 UTF-8. What cannot be decoded is 400; what decodes to a name that can never be published is 404.
 Neither is ever echoed.
+
+An origin of a pass-through distribution sees what the client wrote, byte for byte. Not every server
+reads it as strictly as this module: what one that decodes twice, or cuts parameters off segments,
+would read as a way out of the folder is 404, and so is a backslash, which some take for a slash.
 """
 
 from __future__ import annotations
@@ -16,6 +20,10 @@ from streamer.errors import PathNotPublished, TargetMalformed
 
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_VISIBLE = re.compile(rb"[\x21-\x7e]*")
+
+MAX_DECODINGS = 4
+"""How often a segment for an origin is decoded to see what comes out; who goes further hides it."""
 
 
 def read_target(raw: bytes, prefix: str = "") -> str:
@@ -57,6 +65,38 @@ def _below(prefix: str, path: str) -> str:
     if not path.startswith(f"{root}/"):
         raise PathNotPublished
     return path[len(root) + 1 :]
+
+
+def below_base_path(raw: bytes, prefix: str, base_path: str) -> str:
+    """What lies below a base path, byte for byte as the client wrote it, for an origin.
+
+    `raw` is a target that `read_target` has taken, and that lies below the base path. Raises
+    `PathNotPublished` where some origin might find something outside of its folder.
+    """
+    above = len([name for name in f"{prefix}/{base_path}".split("/") if name])
+    segments = raw[1:].split(b"/")[above:]
+    path = b"/".join(segments)
+    if any(map(_may_climb, segments)) or b"?" in path or not _VISIBLE.fullmatch(path):
+        raise PathNotPublished
+    return path.decode("ascii")
+
+
+def _may_climb(segment: bytes) -> bool:
+    """Whether some server might read a segment as `.` or `..`, or as something that holds one."""
+    for _ in range(MAX_DECODINGS):
+        decoded = unquote_to_bytes(segment)
+        if decoded == segment:
+            break
+        segment = decoded
+    else:
+        return True
+    names = (part.partition(b";")[0] for part in segment.split(b"/"))
+    return b"\\" in segment or any(name in (b".", b"..") for name in names)
+
+
+def is_query(raw: bytes) -> bool:
+    """Whether an origin may be sent these bytes as a query: visible ASCII, and some of it."""
+    return bool(raw) and _VISIBLE.fullmatch(raw) is not None and b"#" not in raw
 
 
 def folder_location(raw: bytes) -> str:

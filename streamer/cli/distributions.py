@@ -1,4 +1,8 @@
-"""`distribution …` and `publication …`: what clients see now, and what they could see again."""
+"""`distribution …` and `publication …`: what clients see now, and what they could see again.
+
+A distribution shows a publication, or passes through to an importer, which has to be of a type that
+can do that; it becomes the other only by way of being deleted.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import click
 from streamer.catalog import CatalogStore, DistributionInfo, PublicationInfo
 from streamer.cli.frame import Invocation, common_options, examples, size_text, time_text
 from streamer.errors import OperationRefused
+from streamer.importers import Registry
 from streamer.model import PublicationId
 
 _DISTRIBUTION_COLUMNS = {
@@ -16,6 +21,7 @@ _DISTRIBUTION_COLUMNS = {
     "entries": "entries",
     "size": "size",
     "kept": "kept",
+    "importer": "importer",
 }
 _PUBLICATION_COLUMNS = {
     "publication": "number",
@@ -37,7 +43,7 @@ def distribution() -> None:
 @common_options
 @click.pass_obj
 def list_distributions(invocation: Invocation) -> None:
-    """List the distributions and the publication that each one shows."""
+    """List the distributions and what each one shows."""
     with invocation.store() as store:
         documents = [_distribution_document(info) for info in store.distributions()]
     invocation.table(documents, _DISTRIBUTION_COLUMNS, "nothing is published yet")
@@ -51,8 +57,47 @@ def show_distribution(invocation: Invocation, base_path: str) -> None:
     """Show the distribution at BASE_PATH."""
     with invocation.store() as store:
         document = _distribution_document(store.distribution(base_path.strip("/")))
-    lines = [f"{key.replace('_', ' ')}: {value}" for key, value in document.items()]
+    lines = [
+        f"{key.replace('_', ' ')}: {'yes' if value is True else value}"
+        for key, value in document.items()
+        if value is not None and value is not False
+    ]
     invocation.answer(document, *lines)
+
+
+@distribution.command(
+    "pass-through",
+    short_help="Let an importer's origin answer below a base path.",
+    epilog=examples(
+        "pulp-streamer importer create npm --type http --url https://registry.example/",
+        "pulp-streamer distribution pass-through npm --importer npm",
+    ),
+)
+@click.argument("base_path")
+@click.option("--importer", "importer_name", metavar="NAME", required=True)
+@click.option(
+    "--keep-query", is_flag=True, help="Let the origin see queries. Default: it sees none."
+)
+@common_options
+@click.pass_obj
+def pass_through(
+    invocation: Invocation, base_path: str, importer_name: str, keep_query: bool
+) -> None:
+    """Let the origin of an importer answer for everything below BASE_PATH, unverified.
+
+    Nothing has to be published. What comes is relayed as it is; only a transfer that breaks off is
+    noticed. Where BASE_PATH passes through already it gets this importer instead.
+    """
+    with invocation.store() as store:
+        type_name = store.importer(importer_name).type
+        if not getattr(Registry().type(type_name), "can_relay", False):
+            raise OperationRefused(
+                f"importer {importer_name!r} is of type {type_name}, which cannot relay"
+            )
+        info = store.bind_distribution(base_path.strip("/"), importer_name, keep_query)
+    invocation.answer(
+        _distribution_document(info), f"{info.base_path} passes through to importer {info.importer}"
+    )
 
 
 @distribution.command(
@@ -80,7 +125,7 @@ def rollback(invocation: Invocation, base_path: str, to: int | None, no_grace: b
     )
 
 
-@distribution.command("delete", short_help="Delete a distribution and its publications.")
+@distribution.command("delete", short_help="Delete a distribution and what it shows.")
 @click.argument("base_path")
 @common_options
 @click.pass_obj
@@ -89,7 +134,9 @@ def delete_distribution(invocation: Invocation, base_path: str) -> None:
     path = base_path.strip("/")
     with invocation.store() as store:
         store.delete_distribution(path)
-    invocation.answer({"deleted": path}, f"deleted distribution {path} and its publications")
+    invocation.answer(
+        {"deleted": path}, f"deleted distribution {path} and all that was shown there"
+    )
 
 
 @click.group()
@@ -132,16 +179,19 @@ def _publication_id(store: CatalogStore, base_path: str, number: int) -> Publica
 
 
 def _distribution_document(info: DistributionInfo) -> dict[str, object]:
-    current = _publication_document(info.current)
+    """The same keys for both kinds of distribution; what one does not have is null."""
+    current = {} if info.current is None else _publication_document(info.current)
     return {
         "base_path": info.base_path,
-        "publication": current["number"],
-        "id": current["id"],
-        "published_at": current["published_at"],
-        "entries": current["entries"],
-        "bytes": current["bytes"],
-        "size": current["size"],
+        "publication": current.get("number"),
+        "id": current.get("id"),
+        "published_at": current.get("published_at"),
+        "entries": current.get("entries"),
+        "bytes": current.get("bytes"),
+        "size": current.get("size"),
         "kept": info.publication_count,
+        "importer": info.importer,
+        "keeps_query": info.keeps_query,
     }
 
 
