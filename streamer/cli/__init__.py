@@ -27,10 +27,12 @@ from streamer.cli.frame import (
     common_options,
     examples,
     exit_code,
+    notes_of,
     report_failure,
 )
 from streamer.cli.importers import importer
 from streamer.cli.publish import publish
+from streamer.cli.secrets import secrets
 from streamer.errors import OperationRefused, StreamerError
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -73,6 +75,7 @@ for command in (
     resolve,
     fetch,
     catalog,
+    secrets,
 ):
     pulp_streamer.add_command(command)
 
@@ -97,8 +100,8 @@ def run(arguments: Sequence[str]) -> int:
     except (click.ClickException, StreamerError) as error:
         report_failure(error, as_json=as_json)
         return exit_code(error)
-    except (click.Abort, KeyboardInterrupt):
-        report_failure(Interrupted(), as_json=as_json)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        report_failure(_interrupted(stop), as_json=as_json)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has gone, and nobody is left to tell
         _abandon_output()
@@ -109,6 +112,14 @@ def run(arguments: Sequence[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         report_failure(OperationRefused(f"{place}{error.strerror}"), as_json=as_json)
         return FAILED
+
+
+def _interrupted(stop: BaseException) -> Interrupted:
+    """The error that stands for Ctrl-C, which click wraps into one of its own."""
+    error = Interrupted()
+    for note in notes_of(stop.__cause__ or stop):
+        error.add_note(note)
+    return error
 
 
 def _abandon_output() -> None:

@@ -1,153 +1,120 @@
-"""`fetch`, beneath the command: the pump with a file in the place of a client.
+"""`fetch`, beneath the command: a save with a reactor of its own.
 
-Strategy. The content goes through the same fetch and verifier as a client's. A file gets its
-name only when its content is verified, so one that is there is right; where there is no name to
-give (a pipe, a device), the end is held back until then, as from a client. The catalog and the
-importers live as long as the reactor runs, which is once.
+Strategy. The content takes the way of a client's, through supply, pump and verifier, into a file or
+a stream. What cannot be renamed into place (a pipe, a device) gets its end when all is verified.
+Nobody waits for a first byte here, so content that an origin sends once more from its beginning is
+skipped however much it is. A file or a pipe that is slow holds up the reactor, which has nothing
+else to do. The catalog and the importers live as long as the reactor runs, which is once.
 """
 
 from __future__ import annotations
 
-import os
+import random
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, TypeVar
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from streamer.catalog import ThreadedCatalog
-from streamer.errors import NoOriginServed, OperationRefused, OriginError, OriginTimedOut
+from streamer.cli.frame import size_text
+from streamer.cli.progress import ShowPosition, show_positions
+from streamer.file_target import FileTarget
+from streamer.health import Health
 from streamer.importers import ImporterPool, Registry, Surroundings
-from streamer.interfaces import Download
-from streamer.model import PublishedArtifact
-from streamer.pipe import Fetch
-from streamer.plan import candidates
+from streamer.keyring import Keyring
+from streamer.metrics import Metrics
+from streamer.model import Artifact, PublishedArtifact
+from streamer.saving import Saved, Saving, Target, not_writable
 from streamer.settings import Settings
-from streamer.verify import TAIL_BYTES, ContentVerifier, HeldTail
+from streamer.stream_target import StreamTarget
+from streamer.supply import Supplies
+from streamer.transfers import Notes
 
 PSEUDONYM = "pulp-streamer-fetch"
 
 T = TypeVar("T")
 
 
-class Target:
-    """Where fetched content goes; a context that leaves a complete file or none.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was saved, the importer that sent the last of it, and the attempts that it took.
 
-    With no `output` that is standard output. An `output` that is no file, such as a device, is
-    written to and not replaced.
+    There is no origin, and no attempt, where all of it had been kept from an earlier time.
     """
 
-    def __init__(self, output: Path | None) -> None:
-        self._file = None if output is None or _is_special(output) else output.resolve()
-        self._special = output
-        self._partial: Path | None = None
-        self._stream: BinaryIO = sys.stdout.buffer
-        self.written_bytes = 0
-
-    def __enter__(self) -> Self:
-        try:
-            if self._file is not None:
-                self._partial = self._file.with_name(f".{self._file.name}.{os.getpid()}.part")
-                self._stream = self._partial.open("xb")
-            elif self._special is not None:
-                self._stream = self._special.open("wb")
-        except OSError as error:
-            raise self._failure(error) from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if self._stream is not sys.stdout.buffer:
-                self._stream.close()
-            if error is None and self._partial is not None and self._file is not None:
-                self._partial.replace(self._file)
-        except OSError as failure:
-            raise self._failure(failure) from failure
-        finally:
-            if self._partial is not None:
-                self._partial.unlink(missing_ok=True)
-
-    def write(self, content: bytes) -> None:
-        """Write; raises `OperationRefused` where that fails."""
-        try:
-            self._stream.write(content)
-            self.written_bytes += len(content)
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def flush(self) -> None:
-        """Hand over everything written; raises as `write` does."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def start_over(self) -> bool:
-        """Forget what was written, if that is possible."""
-        if self.written_bytes and self._partial is None:
-            return False
-        if self._partial is not None:
-            self._stream.seek(0)
-            self._stream.truncate()
-        self.written_bytes = 0
-        return True
-
-    def _failure(self, error: OSError) -> OperationRefused:
-        place = self._special or "standard output"
-        return OperationRefused(f"{place} cannot be written: {error.strerror}")
+    saved: Saved
+    origin: str | None
+    attempts: int
 
 
-def _is_special(output: Path) -> bool:
-    return output.exists() and not output.is_file()
+def fetch_into(
+    output: Path | None,
+    published: PublishedArtifact,
+    settings: Settings,
+    *,
+    resume: bool,
+    silent: bool,
+) -> Fetched:
+    """Fetch what a path promises into a file, or to standard output; shows progress on stderr.
 
-
-class TargetReader:
-    """A target as the reader of a fetch; it takes what comes and never pauses the origin."""
-
-    def __init__(self, target: Target, size: int | None) -> None:
-        self._target = target
-        self._tail = HeldTail(size, TAIL_BYTES)
-
-    def attach(self, fetch: Fetch) -> None:
-        """A file has no pace of its own."""
-
-    def take(self, content: bytes) -> None:
-        for passed in self._tail.push(content):
-            self._target.write(passed)
-
-    async def complete(self) -> None:
-        for rest in self._tail.release():
-            self._target.write(rest)
-        self._target.flush()
-
-    def detach(self) -> None:
-        """There are no timers to forget."""
-
-
-def fetch_into(target: Target, published: PublishedArtifact, settings: Settings) -> str:
-    """Fetch what a path promises; returns the name of the importer that served it.
-
-    Raises `NoOriginServed`, the error that broke content off that cannot be taken back, or what
-    the target raises. Runs the reactor, so it can be called once.
+    Raises what `Saving.run` raises, with a note on what is kept. Runs the reactor, so it can be
+    called once.
     """
-    return _in_reactor(lambda reactor: _fetch(reactor, target, published, settings))
+    with (
+        _target(output, published.artifact, resume=resume) as target,
+        show_positions(published.artifact.size, silent=silent) as show,
+    ):
+        return _in_reactor(lambda reactor: _fetch(reactor, target, published, settings, show))
+
+
+@contextmanager
+def _target(output: Path | None, artifact: Artifact, *, resume: bool) -> Iterator[Target]:
+    if output is None:
+        yield StreamTarget(sys.stdout.buffer, artifact.size, "standard output")
+    elif output.exists() and not output.is_file():
+        try:
+            stream = output.open("wb")
+        except OSError as error:
+            raise not_writable(str(output), error) from error
+        with stream:
+            yield StreamTarget(stream, artifact.size, str(output))
+    else:
+        with FileTarget(output, artifact, resume=resume) as target:
+            try:
+                yield target
+            except BaseException as error:
+                if kept_bytes := target.resumable_bytes:
+                    error.add_note(_kept_note(target.partial, kept_bytes, artifact.size))
+                raise
+
+
+def _kept_note(partial: Path, kept_bytes: int, size: int | None) -> str:
+    return (
+        f"{size_text(kept_bytes)} of {size_text(size)} are kept in {partial}: "
+        "the same command goes on there"
+    )
 
 
 def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     outcome: list[T | Failure] = []
+    ended_by: list[int] = []
+    terminate = signal.getsignal(signal.SIGTERM)
 
     def main(reactor: Any) -> Deferred[None]:
+        def end(number: int, frame: object) -> None:
+            ended_by.append(number)
+            reactor.callFromThread(reactor.stop)
+
+        # The reactor's own handler, which is there by then, would not say that it was this signal.
+        reactor.callWhenRunning(signal.signal, signal.SIGTERM, end)
         running = Deferred.fromCoroutine(work(reactor))
         # Ctrl-C ends the reactor, which would look like an origin that broke off.
         reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
@@ -155,6 +122,9 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     with suppress(SystemExit):  # `react` ends like a program, and there is more to do
         react(main)
+    signal.signal(signal.SIGTERM, terminate)
+    if ended_by:
+        signal.raise_signal(signal.SIGTERM)
     if not outcome:
         raise KeyboardInterrupt
     result = outcome[0]
@@ -166,54 +136,38 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
 
 async def _fetch(
-    reactor: Any, target: Target, published: PublishedArtifact, settings: Settings
-) -> str:
-    catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
-    importers = ImporterPool(Registry(), Surroundings(reactor, PSEUDONYM))
-    catalog.start()
-    reactor.addSystemEventTrigger("during", "shutdown", catalog.stop)
-    if published.held:
-        await _pour(reactor, target, published, settings, catalog.open_held(published))
-        return "catalog"
-    failures: list[tuple[str, OriginError]] = []
-    for source in candidates(published):
-        opening = importers.importer(source.importer).downloader(source).open()
-        try:
-            await _pour(reactor, target, published, settings, opening)
-        except OriginError as failure:
-            failures.append((source.importer.name, failure))
-            if not target.start_over():
-                raise
-        else:
-            return source.importer.name
-    raise NoOriginServed(tuple(failures))
-
-
-async def _pour(
     reactor: Any,
     target: Target,
     published: PublishedArtifact,
     settings: Settings,
-    opening: Awaitable[Download],
-) -> None:
-    """Run one attempt from the first connection to the last verified byte."""
-    artifact, limits = published.artifact, settings.delivery
-    try:
-        download = await _awaited(opening).addTimeout(limits.first_byte_seconds, reactor)
-    except TookTooLong:
-        raise OriginTimedOut from None
-    fetch = Fetch(
-        download,
-        ContentVerifier(artifact.size, artifact.digest),
-        TargetReader(target, artifact.size),
+    show: ShowPosition,
+) -> Fetched:
+    artifact, notes = published.artifact, Notes()
+    supplies = _supplies(reactor, settings)
+    saving = Saving(
+        artifact,
+        target,
+        lambda: supplies.supply(published, notes),
         clock=reactor,
-        idle_seconds=limits.idle_seconds,
+        idle_seconds=settings.delivery.idle_seconds,
+        algorithms=[digest.algorithm for digest in artifact.digests],
+        on_checked=lambda position: show("checking what was kept", position),
+        on_written=lambda position: show(f"fetching from {notes.origin}", position),
     )
-    await fetch.run()
+    return Fetched(await saving.run(), notes.origin, notes.attempts)
 
 
-def _awaited(awaitable: Awaitable[T]) -> Deferred[T]:
-    async def wait() -> T:
-        return await awaitable
-
-    return Deferred.fromCoroutine(wait())
+def _supplies(reactor: Any, settings: Settings) -> Supplies:
+    catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
+    catalog.start()
+    reactor.addSystemEventTrigger("during", "shutdown", catalog.stop)
+    keyring = Keyring(settings.secrets.key_file)
+    return Supplies(
+        catalog,
+        ImporterPool(Registry(), Surroundings(reactor, PSEUDONYM, keyring)),
+        Health(settings.origins, reactor.seconds, jitter=random.random),
+        Metrics(CollectorRegistry()),
+        settings.delivery.model_copy(update={"skip_up_to_bytes": sys.maxsize}),
+        reactor,
+        jitter=random.random,
+    )

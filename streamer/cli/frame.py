@@ -104,7 +104,8 @@ class Invocation:
         if self.as_json:
             self.answer(found)
         elif found:
-            _print_table([[record[key] for key in columns.values()] for record in found], columns)
+            rows = [[record[key] for key in columns.values()] for record in found]
+            _print_table([["-" if cell is None else cell for cell in row] for row in rows], columns)
         else:
             click.echo(empty)
 
@@ -187,8 +188,14 @@ def report_failure(error: Exception, *, as_json: bool) -> None:
     elif isinstance(error, click.ClickException):
         error.show()
     else:
-        for line in str(error).splitlines():
+        for line in [*str(error).splitlines(), *notes_of(error)]:
             click.echo(f"pulp-streamer: {printable(line)}", err=True)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What was added to an error on its way up: sentences for whoever reads it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes
 
 
 def _error_document(error: Exception) -> dict[str, object]:
@@ -199,6 +206,8 @@ def _error_document(error: Exception) -> dict[str, object]:
         document["lines"] = [
             {"line": number, "why": why} for number, why in (one.args for one in error.rejections)
         ]
+    if notes_of(error):
+        document["notes"] = notes_of(error)
     return document
 
 

@@ -1,8 +1,8 @@
-"""What somebody sees on stderr while a long publish runs.
+"""What somebody sees on stderr while a long publish or fetch runs.
 
 A bar where stderr is a terminal, a plain line every few seconds where it is a log, nothing where
-a program reads JSON. Separate so that publishing does not know which. Looks at the clock once in
-many entries, so that showing progress costs nothing that could be measured.
+a program reads JSON. Separate so that neither of them knows which. Looks at the clock once in many
+entries, so that showing progress costs nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import click
 
+from streamer.cli.frame import size_text
 from streamer.model import Entry
 
 LINE_EVERY_SECONDS = 5.0
@@ -24,6 +25,8 @@ LOOK_EVERY_ENTRIES = 500
 
 Show = Callable[[int, int], None]
 Say = Callable[[str], None]
+ShowPosition = Callable[[str, int], None]
+"""Shows what is being done, and at which byte it is."""
 
 
 class Progress:
@@ -72,17 +75,27 @@ def _say(text: str) -> None:
 
 def lines_now_and_then(total: int | None, say: Say, clock: Callable[[], float]) -> Show:
     """Give a function that says how far it is, at most once in `LINE_EVERY_SECONDS`."""
-    last = clock()
+    is_time = _now_and_then(clock)
 
     def show(count: int, bytes_read: int) -> None:
-        nonlocal last
-        now = clock()
-        if now - last >= LINE_EVERY_SECONDS:
-            last = now
+        if is_time():
             share = f", {bytes_read * 100 // total} % of the file" if total else ""
             say(f"{count:,} entries{share}")
 
     return show
+
+
+def _now_and_then(clock: Callable[[], float]) -> Callable[[], bool]:
+    last = clock()
+
+    def is_time() -> bool:
+        nonlocal last
+        now = clock()
+        is_due = now - last >= LINE_EVERY_SECONDS
+        last = now if is_due else last
+        return is_due
+
+    return is_time
 
 
 @contextmanager
@@ -105,3 +118,57 @@ def _bar(total: int | None) -> Iterator[Progress]:
             bar.update(task, completed=bytes_read, count=count)
 
         yield Progress(show, lambda text: bar.console.print(text, markup=False))
+
+
+# -- a fetch -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def show_positions(total: int | None, *, silent: bool) -> Iterator[ShowPosition]:
+    """Choose how to show the progress of `total` bytes; takes its bar away in the end."""
+    if silent:
+        yield lambda doing, position: None
+    elif sys.stderr.isatty():
+        with _byte_bar(total) as show:
+            yield show
+    else:
+        yield positions_now_and_then(total, _say, time.monotonic)
+
+
+def positions_now_and_then(total: int | None, say: Say, clock: Callable[[], float]) -> ShowPosition:
+    """As `lines_now_and_then`, for bytes."""
+    is_time = _now_and_then(clock)
+
+    def show(doing: str, position: int) -> None:
+        if is_time():
+            say(f"{doing}: {size_text(position)} of {size_text(total)}")
+
+    return show
+
+
+@contextmanager
+def _byte_bar(total: int | None) -> Iterator[ShowPosition]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("asking", total=total)
+        last = ("asking", 0)
+
+        def show(doing: str, position: int) -> None:
+            nonlocal last
+            if doing != last[0] or position < last[1]:
+                # What was there before has no part in the rate.
+                bar.reset(task, total=total, completed=position, description=doing)
+            else:
+                bar.update(task, completed=position)
+            last = (doing, position)
+
+        yield show

@@ -3,15 +3,13 @@
 Most tests run it within this process, which saves half a second a call: `command` gives it a
 standard input and outputs that are real files, an environment and a folder, and takes its exit
 code. `process` starts a real one, where signals, terminals, pipes or the reactor matter. Each
-test has a SQLite catalog of its own; those that fetch have an origin beside them.
+test has a SQLite catalog of its own. Fetching is tried in `test_cli_fetch`.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pty
@@ -19,99 +17,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
-from io import TextIOWrapper
-from pathlib import Path
-from typing import NamedTuple
-from unittest import mock
 
 import pytest
+from commands import command_in, environ_of, process_in
 
-from streamer import cli
 from streamer.cli.progress import Progress, lines_now_and_then
 
 CONTENT = b"what is fetched\n" * 20_000
 SMALL = b"small\n"
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self):
-        return json.loads(self.out)
-
-    @property
-    def error(self):
-        return json.loads(self.err)["error"]
-
-
-def environ_of(folder):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PULP_STREAMER")}
-    return clean | {"PULP_STREAMER__CATALOG__URL": f"sqlite:///{folder}/catalog.db"}
-
-
-def command_in(folder):
-    """Give a function that runs the command in a folder, with the catalog that lies there."""
-
-    def run(*arguments, text=b"", **variables):
-        environment = environ_of(folder) | variables
-        with Streams(text) as streams, contextlib.chdir(folder):
-            with mock.patch.dict(os.environ, environment, clear=True):
-                code = cli.run([str(argument) for argument in arguments])
-            return Result(code, *streams.outputs())
-
-    return run
-
-
-class Streams:
-    """Standard input, output and error of this process, as files, while the block runs."""
-
-    def __init__(self, text):
-        self._stack = contextlib.ExitStack()
-        self._files = [TextIOWrapper(tempfile.TemporaryFile(), "utf-8") for _ in range(3)]  # noqa: SIM115
-        self._files[0].buffer.write(text)
-        self._files[0].seek(0)
-
-    def __enter__(self):
-        for name, file in zip(("stdin", "stdout", "stderr"), self._files, strict=True):
-            self._stack.enter_context(file)
-            self._stack.enter_context(mock.patch.object(sys, name, file))
-        return self
-
-    def __exit__(self, *_):
-        self._stack.close()
-
-    def outputs(self):
-        """All of standard output, and of standard error."""
-        return [self._content(file) for file in self._files[1:]]
-
-    @staticmethod
-    def _content(file):
-        file.flush()
-        file.seek(0)
-        return file.read()
-
-
-def process_in(folder):
-    """Give a function that runs the command as a process, otherwise as `command_in` does."""
-
-    def run(*arguments, text=b"", **variables):
-        done = subprocess.run(
-            [sys.executable, "-m", "streamer.cli", *map(str, arguments)],
-            input=text,
-            capture_output=True,
-            cwd=folder,
-            env=environ_of(folder) | variables,
-            timeout=60,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    return run
 
 
 @pytest.fixture
@@ -172,55 +85,6 @@ def publish(command, mirror):
     return run
 
 
-class Origin(http.server.BaseHTTPRequestHandler):
-    """Answers with what the server has by path; before the last byte of some it waits."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        content = self.server.content.get(self.path)
-        self.send_response(404 if content is None else 200)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        self.wfile.write((content or b"")[:-1])
-        if self.path in self.server.stalling:
-            self.server.reached.set()
-            self.server.released.wait(60)
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write((content or b"")[-1:])
-
-    def log_message(self, *arguments):
-        """Say nothing."""
-
-
-@pytest.fixture
-def origin():
-    """An HTTP server: `content` by path, paths that are `stalling`, and what it was `asked`."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
-    server.stalling, server.reached, server.released = set(), threading.Event(), threading.Event()
-    server.asked = []
-    server.content = {"/big.bin": CONTENT, "/small.txt": SMALL}
-    server.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def published(command, origin):
-    """Both files of the origin, published at `a/b`."""
-    command("importer", "create", "o", "--type", "http", "--url", origin.url)
-    lines = entry("big.bin", CONTENT) + entry("small.txt")
-    done = command("publish", "a/b", "--importer", "o", "--entries", "-", text=lines)
-    assert (0, "") == (done.code, done.err)
-    return origin
-
-
 # -- usage, options, exit codes ------------------------------------------------------------------
 
 
@@ -238,6 +102,9 @@ def published(command, origin):
         ["resolve"],
         ["fetch"],
         ["catalog", "prune"],
+        ["secrets"],
+        ["secrets", "init"],
+        ["secrets", "rotate"],
     ],
 )
 def test_every_command_explains_itself(command, arguments):
@@ -249,7 +116,7 @@ def test_every_command_explains_itself(command, arguments):
 
 
 @pytest.mark.parametrize(
-    "group", [[], ["importer"], ["distribution"], ["publication"], ["catalog"]]
+    "group", [[], ["importer"], ["distribution"], ["publication"], ["catalog"], ["secrets"]]
 )
 def test_list_of_commands_says_of_each_a_whole_sentence(command, group):
     """Even on a narrow terminal none of them ends in dots."""
@@ -368,6 +235,7 @@ def test_settings_come_from_the_named_file(command, tmp_path):
 @pytest.mark.parametrize("way", ["env:PASSWORD", "@secret.txt", "-"])
 def test_secret_is_read_from_where_it_is_kept_and_never_shown(command, tmp_path, way):
     """It is stored, and only said to be set."""
+    command("secrets", "init")
     (tmp_path / "secret.txt").write_text("hunter2\n")
     made = command(
         *("importer", "create", "m", "--type", "http", "--url", "http://h/", "--json"),
@@ -384,16 +252,11 @@ def test_secret_is_read_from_where_it_is_kept_and_never_shown(command, tmp_path,
     )
     assert "password: set\n" in shown.out
     assert "hunter2" not in made.out + shown.out + listed.out
-    assert b"hunter2" in (tmp_path / "catalog.db").read_bytes() + _write_ahead_log(tmp_path)
-
-
-def _write_ahead_log(folder):
-    path = folder / "catalog.db-wal"
-    return path.read_bytes() if path.exists() else b""
 
 
 def test_update_changes_the_keys_it_names_and_leaves_the_others(command, mirror):
     """A new revision has new connections; what was not named stays."""
+    command("secrets", "init")
     command("importer", "update", "m", "--set", "username=u", "--set", "password=1234")
     command("importer", "update", "m", "--url", "https://other/")
 
@@ -788,7 +651,7 @@ def test_withdrawn_content_is_gone_at_every_path_and_for_good(publish, command):
     assert 0 == command("resolve", "a/b/three").code
 
 
-# -- resolve and fetch ---------------------------------------------------------------------------
+# -- resolve -----------------------------------------------------------------------------------
 
 
 def test_resolve_tells_a_person_what_is_there_and_leaves_out_what_is_not(publish, command):
@@ -817,89 +680,6 @@ def test_resolve_hides_the_query_of_a_url(publish, command):
 
     assert "source: m https://cdn.example/one?… (priority 0)\n" in plain.out
     assert "hunter2" not in plain.out + as_json.out
-
-
-def test_fetch_writes_the_verified_content_to_the_named_file(process, published, tmp_path):
-    """The file is complete and right, and nothing else is left beside it."""
-    done = process("fetch", "a/b/big.bin", "--output", "got.bin", "--json")
-
-    assert (0, "") == (done.code, done.err)
-    assert CONTENT == (tmp_path / "got.bin").read_bytes()
-    assert ("a/b/big.bin", len(CONTENT), "o") == tuple(
-        done.document[key] for key in ("path", "bytes", "origin")
-    )
-    assert ["got.bin"] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
-
-
-def test_fetch_without_a_file_writes_to_standard_output(process, published):
-    """It can be piped on."""
-    assert (0, CONTENT.decode(), "") == process("fetch", "/a/b/big.bin")
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (CONTENT[:-1] + b"!", "o: the digest sha256:"),
-        (CONTENT[:-1], "o: 320000 bytes were promised, the origin sends 319999"),
-        (CONTENT + b"!", "o: 320000 bytes were promised, the origin sends 320001"),
-        (None, "o: the origin answered 404"),
-    ],
-)
-def test_fetch_of_wrong_content_leaves_no_file(process, published, tmp_path, content, why):
-    """An older file of that name stays as it was."""
-    published.content["/big.bin"] = content
-    (tmp_path / "got.bin").write_bytes(b"older")
-
-    done = process("fetch", "a/b/big.bin", "--output", "got.bin")
-
-    assert (1, "") == (done.code, done.out)
-    assert done.err.startswith(f"pulp-streamer: {why}")
-    assert b"older" == (tmp_path / "got.bin").read_bytes()
-    assert ["got.bin"] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
-
-
-def test_fetch_of_wrong_content_never_completes_standard_output(process, published):
-    """A pipe cannot be taken back, so its end is held until the content is verified."""
-    published.content["/big.bin"] = b"!" + CONTENT[1:]
-
-    done = process("fetch", "a/b/big.bin")
-
-    assert 1 == done.code
-    assert len(done.out) < len(CONTENT)
-
-
-def test_fetch_that_is_interrupted_leaves_no_file(process, published, tmp_path, environ):
-    """Ctrl-C is not the origin's fault."""
-    published.stalling.add("/big.bin")
-    arguments = ["fetch", "a/b/big.bin", "--output", "got.bin"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "streamer.cli", *arguments],
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=environ,
-    ) as running:
-        assert published.reached.wait(60)
-        running.send_signal(signal.SIGINT)
-        message = running.stderr.read()
-
-    assert (130, b"pulp-streamer: interrupted") == (running.returncode, message.strip())
-    assert [] == [path.name for path in tmp_path.iterdir() if "got" in path.name]
-
-
-def test_fetch_into_a_device_writes_to_it_and_does_not_replace_it(process, published, tmp_path):
-    """`/dev/null` stays what it is."""
-    done = process("fetch", "a/b/big.bin", "--output", "/dev/null")
-
-    assert 0 == done.code
-    assert Path("/dev/null").is_char_device()
-
-
-def test_fetch_into_a_folder_that_is_absent_is_refused(process, published):
-    """Nothing is asked of the origin for nothing."""
-    done = process("fetch", "a/b/big.bin", "--output", "absent/got.bin")
-
-    assert (1, "", []) == (done.code, done.out, published.asked)
-    assert "absent/got.bin cannot be written: No such file or directory" in done.err
 
 
 # -- catalog -------------------------------------------------------------------------------------
