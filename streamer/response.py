@@ -61,7 +61,10 @@ class Response:
         return taken_mark(self._request.transport)
 
     def send_head(self, status: int, fields: Fields) -> None:
-        """Send status and fields now, so that they never wait for content."""
+        """Send status and fields now, so that they never wait for content.
+
+        A Date among them stands for the moment of now.
+        """
         if self.phase is not Phase.BEFORE_HEAD:
             return
         request = self._request
@@ -69,6 +72,8 @@ class Response:
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         request.setResponseCode(status, HTTPStatus(status).phrase.encode())
         request.responseHeaders.removeHeader(b"server")
+        if any(name.lower() == b"date" for name, _ in lines):
+            request.responseHeaders.removeHeader(b"date")
         for name, value in lines:
             request.responseHeaders.addRawHeader(name, value)
         self.phase = Phase.STREAMING

@@ -94,21 +94,24 @@ class ContentVerifier:
 
 
 class LengthVerifier:
-    """Counts content of which no digest is known: all that can be shown of a range by itself."""
+    """Counts content of which no digest is known: all that can be shown of a range by itself.
 
-    def __init__(self, size: int) -> None:
+    Where no size is known either, it is the origin alone that says where the content ends.
+    """
+
+    def __init__(self, size: int | None) -> None:
         self._size = size
         self._received_bytes = 0
 
     def update(self, chunk: bytes) -> None:
         """Count the next bytes; raises `SizeMismatch` as soon as there are too many."""
         self._received_bytes += len(chunk)
-        if self._received_bytes > self._size:
+        if self._size is not None and self._received_bytes > self._size:
             raise SizeMismatch(self._size, f"{self._received_bytes} or more")
 
     def finish(self) -> None:
         """Return if there were as many as promised; raises `SizeMismatch` if not."""
-        if self._received_bytes != self._size:
+        if self._size is not None and self._received_bytes != self._size:
             raise SizeMismatch(self._size, self._received_bytes)
 
 

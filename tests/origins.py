@@ -14,6 +14,8 @@ import threading
 import time
 
 CHUNK = 64 * 1024
+ESTABLISHED = 1
+"""The state of a connection in `tcp_info`, whose first byte it is."""
 
 
 class Conversation:
@@ -54,18 +56,22 @@ class Conversation:
 
 
 class Origin:
-    """A listening origin whose `behaviour` may be replaced at any time."""
+    """A listening origin whose `behaviour` may be replaced at any time.
 
-    def __init__(self, behaviour, tls=None):
+    `most_connections` is how many its peers had open at once at the most. `address` is where it
+    listens; `0.0.0.0` makes it an origin of many, since all of 127.0.0.0/8 is this host.
+    """
+
+    def __init__(self, behaviour, tls=None, address="127.0.0.1"):
         self.behaviour = behaviour
         self.conversations = []
         self.open_connections = 0
+        self.most_connections = 0
         self._tls = tls
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = socket.create_server((address, 0), backlog=1024)
         self.port = self._listener.getsockname()[1]
-        scheme = "https" if tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.port}/"
+        self.url = self.url_at("127.0.0.1" if address == "0.0.0.0" else address)
         self._connections = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -75,6 +81,10 @@ class Origin:
 
     def __exit__(self, *_):
         self.stop()
+
+    def url_at(self, address):
+        """Its URL under another of this host's addresses."""
+        return f"{'https' if self._tls else 'http'}://{address}:{self.port}/"
 
     def stop(self):
         """Refuse from now on, and break what is open."""
@@ -111,6 +121,8 @@ class Origin:
         with self._lock:
             self._connections.add(connection)
             self.open_connections += 1
+            established = sum(map(_is_established, self._connections))
+            self.most_connections = max(self.most_connections, established)
         try:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
@@ -135,6 +147,14 @@ class Origin:
                 return None
             head += more
         return head
+
+
+def _is_established(connection):
+    """Whether the peer has not closed, by the kernel: a thread may yet have to be told."""
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+    except OSError:
+        return False
 
 
 # -- behaviours: each true if the connection may be used again ----------------------------------

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 from prometheus_client import CollectorRegistry
 from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from wire import Wire, read_answers
 
-from streamer.admin import MAX_CONNECTIONS, AdminApp, AdminSite, Status
+from streamer.admin import MAX_CONNECTIONS, MAX_SHOWN_ORIGINS, AdminApp, AdminSite, Status
+from streamer.health import OriginReport
 from streamer.metrics import Metrics
 from streamer.testing import MemoryCatalog
 
@@ -16,7 +20,7 @@ from streamer.testing import MemoryCatalog
 class Admin:
     """The operator's endpoint of a service that does nothing."""
 
-    def __init__(self):
+    def __init__(self, origins=list):
         self.clock = Clock()
         status = Status(
             catalog=MemoryCatalog(),
@@ -26,6 +30,7 @@ class Admin:
             is_draining=lambda: False,
             broken_importers=list,
             uptime_seconds=lambda: 0.0,
+            origins=origins,
         )
         self.site = AdminSite(AdminApp(status).app.resource(), reactor=self.clock)
 
@@ -49,7 +54,9 @@ def get(target=b"/healthz", host=b"h", method=b"GET"):
     return b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (method, target, host)
 
 
-@pytest.mark.parametrize("page", [b"/", b"/healthz", b"/readyz", b"/metrics", b"http://h/healthz"])
+@pytest.mark.parametrize(
+    "page", [b"/", b"/healthz", b"/readyz", b"/metrics", b"/origins", b"http://h/healthz"]
+)
 def test_page_is_served(admin, page):
     """The pages of the operator, without the name of the software below."""
     answer = admin.ask(get(page))
@@ -132,3 +139,48 @@ def test_connections_are_bounded(admin):
         wire.leave()
 
     assert [None] * MAX_CONNECTIONS + ["aborted"] == endings
+
+
+AILING = OriginReport(
+    importer_id=7,
+    revision=2,
+    origin="https://a.example:443",
+    state="half_open",
+    failures=6,
+    asked_again_in_seconds=1.0,
+    last_error="OriginTimedOut",
+    changed_seconds_ago=0.5,
+    quarantined=3,
+)
+
+
+def test_origins_that_failed_are_a_json_list():
+    """Scripts and `resolve --explain` read all that is known of each."""
+    answer = Admin(lambda: [AILING]).ask(get(b"/origins"))
+
+    assert "application/json" == answer["Content-Type"]
+    assert [asdict(AILING)] == json.loads(answer.content)
+
+
+def test_origins_that_failed_are_shown_on_the_page():
+    """An operator sees at a glance who is left alone, and why."""
+    page = Admin(lambda: [AILING]).ask(get(b"/")).content.decode()
+
+    assert "<td>https://a.example:443<td>7 (revision 2)<td>half open<td>6" in page
+    assert "<td>OriginTimedOut<td>in 1 s<td>3" in page
+
+
+def test_name_of_an_origin_is_escaped_on_the_page():
+    """A plug-in chooses it."""
+    page = Admin(lambda: [replace(AILING, origin="<script>&")]).ask(get(b"/")).content
+
+    assert b"<script>" not in page
+    assert b"&lt;script&gt;&amp;" in page
+
+
+def test_page_shows_a_bounded_number_of_origins():
+    """With more of them it says how many there are."""
+    page = Admin(lambda: [AILING] * (MAX_SHOWN_ORIGINS + 9)).ask(get(b"/")).content
+
+    assert MAX_SHOWN_ORIGINS == page.count(b"a.example")
+    assert b"and 9 more" in page

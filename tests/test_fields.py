@@ -284,17 +284,57 @@ def test_folder_changes_when_one_publishes():
     )
 
 
+TRIED = [("a", OriginTimedOut()), ('b"', OriginLacksIt(404))]
+
+
 @pytest.mark.parametrize(
-    ("hit", "detail", "expected"),
+    ("keywords", "expected"),
     [
-        pytest.param(True, None, "pulp-streamer; hit", id="rfc9211-2.1-hit"),
-        pytest.param(False, None, "pulp-streamer; fwd=uri-miss", id="rfc9211-2.2-miss"),
-        pytest.param(False, "x", "pulp-streamer; fwd=uri-miss; detail=x", id="rfc9211-2.8-detail"),
+        pytest.param({"hit": True}, "hit", id="rfc9211-2.1-hit"),
+        pytest.param({"hit": False}, "fwd=uri-miss", id="rfc9211-2.2-miss"),
+        pytest.param(
+            {"hit": False, "is_unverified": True},
+            "fwd=uri-miss; detail=unverified",
+            id="rfc9211-2.8-detail",
+        ),
+        pytest.param(
+            {"hit": False, "failures": TRIED},
+            r'fwd=uri-miss; detail="a: connection_timeout; b\": http_protocol_error"',
+            id="rfc9211-2.8-who-failed-before",
+        ),
+        pytest.param(
+            {"hit": False, "is_unverified": True, "failures": TRIED[:1]},
+            'fwd=uri-miss; detail="unverified; a: connection_timeout"',
+            id="rfc9211-2.8-both",
+        ),
     ],
 )
-def test_cache_status_says_whether_an_origin_was_asked(hit, detail, expected):
+def test_cache_status_says_whether_an_origin_was_asked(keywords, expected):
     """RFC 9211 2: one list member with parameters."""
-    assert cache_status(hit=hit, detail=detail) == (("Cache-Status", expected),)
+    assert cache_status(**keywords) == (("Cache-Status", f"pulp-streamer; {expected}"),)
+
+
+def test_proxy_status_ends_with_who_served_in_the_end():
+    """RFC 9209 2.1.2: a next hop without an error is where the content comes from."""
+    ((_, value),) = proxy_status(TRIED[:1], served_by="mirror")
+
+    assert value.endswith(', pulp-streamer; next-hop="mirror"')
+
+
+def test_proxy_status_is_absent_where_the_first_origin_served():
+    """There is nothing to explain."""
+    assert proxy_status([], served_by="mirror") == ()
+
+
+def test_fields_about_many_failures_stay_short():
+    """A front that takes 4 KiB of head still takes this one."""
+    failures = [(f"importer-number-{number}", OriginTimedOut()) for number in range(30)]
+
+    written = [*cache_status(hit=False, failures=failures), *proxy_status(failures, served_by="x")]
+
+    assert sum(len(value) for _, value in written) < 2048
+    assert "importer-number-29" in written[0][1]
+    assert "importer-number-21" not in written[0][1]
 
 
 def test_proxy_status_has_one_member_for_each_attempt():

@@ -9,11 +9,22 @@ from __future__ import annotations
 import sys
 
 import pytest
+from cryptography.fernet import Fernet
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
-from streamer.errors import ConfigurationError, ImporterBroken
-from streamer.importers import GROUP, MAX_IMPORTERS, ImporterPool, Registry, Surroundings
+from streamer.errors import ConfigurationError, ImporterBroken, KeyUnusable
+from streamer.importers import (
+    GROUP,
+    MAX_IMPORTERS,
+    ImporterPool,
+    Registry,
+    Surroundings,
+    object_keys,
+    secrets_set,
+    split_config,
+)
+from streamer.keyring import Keyring
 from streamer.model import DownloadConfig
 
 PLUGINS = """
@@ -27,8 +38,9 @@ class Importer:
 
 class Good:
     schemes = frozenset()
-    secret_keys = frozenset()
+    secret_keys = frozenset({"password", "secret_fields"})
     def build(self, config, surroundings):
+        self.built_with = config, surroundings
         if "wrong" in config:
             raise ConfigurationError("wrong: is not allowed")
         if "crash" in config:
@@ -81,8 +93,13 @@ def plugins(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def pool(plugins):
-    return ImporterPool(Registry(), Surroundings(Clock(), "me"))
+def registry(plugins):
+    return Registry()
+
+
+@pytest.fixture
+def pool(registry):
+    return ImporterPool(registry, Surroundings(Clock(), "me"))
 
 
 def config(id_=1, revision=1, type_="good", **values):
@@ -153,6 +170,106 @@ def test_unknown_type_is_refused_with_the_names_there_are(plugins):
     """Who mistypes a name sees the right one."""
     with pytest.raises(ConfigurationError, match=r"no importer type 'htpt'; there are: .*\bhttp\b"):
         Registry().type("htpt")
+
+
+# -- secrets
+
+SECRETS = {"password": "hunter2", "secret_fields": {"X-Key": "hunter3"}}
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "keys"
+    path.touch(0o600)
+    path.write_bytes(Fernet.generate_key())
+    return path
+
+
+@pytest.fixture
+def keyed_pool(registry, key_file):
+    """A pool whose service has a key file."""
+    return ImporterPool(registry, Surroundings(Clock(), "me", Keyring(key_file)))
+
+
+def sealed_config(key_file, id_=1, sealed_for=1, **values):
+    sealed = Keyring(key_file).seal(sealed_for, SECRETS)
+    return DownloadConfig(id_, 1, f"importer-{id_}", "good", values, sealed)
+
+
+def test_config_is_split_into_what_is_shown_and_what_is_sealed(registry):
+    """A secret key goes whole, whatever it holds; an empty one is no secret."""
+    stated = {"url": "u", "fields": {"A": "b"}, "password": "", **SECRETS}
+
+    assert ({"url": "u", "fields": {"A": "b"}}, SECRETS) == split_config(
+        registry.type("good"), stated
+    )
+    for empty in ("", None, {}, []):
+        assert ({"password": empty}, {}) == split_config(registry.type("good"), {"password": empty})
+
+
+def test_secrets_that_are_set_are_known_without_a_key(registry, key_file):
+    """Sealed or in the clear."""
+    kind = registry.type("good")
+
+    assert {"password", "secret_fields"} == secrets_set(kind, sealed_config(key_file))
+    assert {"password"} == secrets_set(kind, config(password="hunter2"))
+    assert set() == secrets_set(kind, config(password="", url="u"))
+
+
+def test_type_that_names_no_object_keys_has_none(registry):
+    """Most plugins need none."""
+    assert frozenset() == object_keys(registry.type("good"))
+
+
+def test_importer_is_built_with_its_secrets_and_without_the_keys(registry, keyed_pool, key_file):
+    """The keyring goes no further than the pool."""
+    keyed_pool.importer(sealed_config(key_file, url="u"))
+
+    built_with, surroundings = registry.type("good").built_with
+    assert {"url": "u", **SECRETS} == built_with
+    with pytest.raises(KeyUnusable):
+        surroundings.keyring.seal(1, {})
+
+
+def test_secrets_in_the_clear_go_on_working_without_a_key(registry, pool):
+    """A catalog from before needs nothing."""
+    pool.importer(config(url="u", password="hunter2"))
+
+    assert {"url": "u", "password": "hunter2"} == registry.type("good").built_with[0]
+
+
+def test_importer_without_its_key_is_broken_until_the_key_is_back(keyed_pool, key_file):
+    """Health says what to do meanwhile; no restart is needed."""
+    stored, key = sealed_config(key_file), key_file.read_bytes()
+    key_file.unlink()
+    with pytest.raises(ImporterBroken):
+        keyed_pool.importer(stored)
+    told = keyed_pool.broken()
+
+    key_file.touch(0o600)
+    key_file.write_bytes(key)
+
+    assert keyed_pool.importer(stored) is keyed_pool.importer(stored)
+    assert [True] == ["is not there: put it back" in sentence for sentence in told]
+    assert [] == keyed_pool.broken()
+
+
+def test_importer_that_is_built_needs_its_key_no_more(keyed_pool, key_file):
+    """Connections outlive the key file."""
+    built = keyed_pool.importer(sealed_config(key_file))
+
+    key_file.unlink()
+
+    assert built is keyed_pool.importer(config())
+
+
+def test_secrets_of_another_importer_break_the_one_that_they_were_moved_to(keyed_pool, key_file):
+    """Nothing of them is told."""
+    with pytest.raises(ImporterBroken) as caught:
+        keyed_pool.importer(sealed_config(key_file, id_=2, sealed_for=1))
+
+    assert "sealed for another importer" in str(caught.value)
+    assert not any(text in str(caught.value) for text in ("hunter2", "hunter3"))
 
 
 # -- the pool

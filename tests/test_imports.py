@@ -19,7 +19,8 @@ import streamer
 # -- the layers, from the bottom to the top --------------------------------------------------------
 
 PURE = (
-    "errors model fields request_head target preconditions kinds ranges partial_content verify plan"
+    "errors model fields request_head target preconditions kinds ranges partial_content verify"
+    " plan relaying"
 )
 """Records and decisions: no Twisted, no clock, no I/O."""
 
@@ -29,7 +30,7 @@ RECORDS = "settings metrics transfers"
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
 PUMP = "pace response pipe spans"
-HEART = "distrust ordering attempt delivery exchange"
+HEART = "distrust ordering health supply attempt delivery passing exchange saving"
 EDGE = "app front endpoints listing admin logs"
 
 ALLOWED = {
@@ -45,7 +46,9 @@ ALLOWED = {
     "catalog": f"{PURE} {RECORDS} {PORTS}",
     "publishing": f"{PURE} {RECORDS} {PORTS}",
     "downloaders": f"{PURE} {RECORDS} {PORTS}",
-    "importers": f"{PURE} {RECORDS} {PORTS} downloaders",
+    "importers": f"{PURE} {RECORDS} {PORTS} downloaders keyring",
+    # the operator's key: who seals and who unseals is handed it
+    "keyring": PURE,
     # pump
     "pace": f"{PURE} {RECORDS} {PORTS}",
     "response": f"{PURE} pace",
@@ -54,9 +57,16 @@ ALLOWED = {
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
     "ordering": f"{PURE} {RECORDS} distrust",
-    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering",
-    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering attempt",
-    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery listing",
+    "health": f"{PURE} {RECORDS}",
+    "supply": f"{PURE} {RECORDS} {PORTS} spans health",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply",
+    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply attempt",
+    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply",
+    # without a client
+    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply",
+    "file_target": f"{PURE} saving",
+    "stream_target": f"{PURE} saving",
+    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery passing listing",
     "listing": "model",
     "logs": f"{PURE} {RECORDS}",
     "endpoints": "",
@@ -65,8 +75,8 @@ ALLOWED = {
     "admin": f"{PURE} {RECORDS} {PORTS} {HEART} front",
     "testing": f"{PURE} {RECORDS} {PORTS} {PUMP}",
     # only these two see concrete adapters, and nothing imports them
-    "service": f"{PURE} {RECORDS} {PORTS} {ADAPTERS} {PUMP} {HEART} {EDGE}",
-    "cli": f"{PURE} {RECORDS} {PORTS} {ADAPTERS} {PUMP} {HEART}",
+    "service": f"{PURE} {RECORDS} {PORTS} {ADAPTERS} keyring {PUMP} {HEART} {EDGE}",
+    "cli": f"{PURE} {RECORDS} {PORTS} {ADAPTERS} keyring {PUMP} {HEART} file_target stream_target",
 }
 
 REFUSED_TO_PURE = "asyncio os random socket sqlite3 sqlalchemy subprocess threading time twisted"

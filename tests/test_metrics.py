@@ -98,6 +98,35 @@ def test_what_origins_do_is_counted_by_importer():
     )
 
 
+def test_what_is_remembered_of_origins_is_counted_by_importer():
+    """Attempts that were saved, origins that sent wrong content, and transfers that went on."""
+    metrics = Metrics(CollectorRegistry())
+
+    metrics.origin_avoided("fedora")
+    metrics.quarantined("fedora")
+    metrics.resumed("epel")
+
+    seen = samples(metrics)
+    assert seen['pulp_streamer_origin_avoided_total{importer="fedora"}'] == 1
+    assert seen['pulp_streamer_origin_quarantined_total{importer="fedora"}'] == 1
+    assert seen['pulp_streamer_resumed_total{importer="epel"}'] == 1
+
+
+def test_quantities_of_a_kind_are_asked_for_at_each_exposition():
+    """One metric, and a series for each of them."""
+    metrics = Metrics(CollectorRegistry())
+    now = {"open": 0, "closed": 2}
+    metrics.watch_each(
+        "origins", "By state.", "state", {each: lambda each=each: now[each] for each in now}
+    )
+
+    now["open"] = 3
+
+    seen = samples(metrics)
+    assert seen['pulp_streamer_origins{state="open"}'] == 3
+    assert seen['pulp_streamer_origins{state="closed"}'] == 2
+
+
 def test_exposition_names_no_path_and_no_client():
     """What a client chooses never becomes a label."""
     metrics = Metrics(CollectorRegistry())

@@ -682,6 +682,7 @@ def test_part_waits_a_bounded_time():
     service, part, other, wire = part_first(LARGE)
     leaving = service.ask("/base/f")
     other.send()
+    leaving.stop_reading()
     part.end()
 
     service.clock.advance(IDLE_SECONDS)

@@ -13,7 +13,10 @@ from streamer.ranges import (
     SPAN_GAP_BYTES,
     ByteRange,
     Way,
+    lies_within,
     read_content_range,
+    read_ranges,
+    read_relayed_range,
     resumes,
     select,
     spans,
@@ -296,3 +299,47 @@ def test_content_range_is_read_strictly(value, expected):
 def test_content_range_is_written():
     """RFC 9110 14.4."""
     assert ByteRange(42, 1233).content_range(1234) == "bytes 42-1233/1234"
+
+
+def test_content_range_of_unknown_length_may_be_relayed():
+    """RFC 9110 14.4: the complete length is unknown, and the range is not."""
+    assert (ByteRange(42, 1233), None) == read_relayed_range("bytes 42-1233/*")
+    assert (ByteRange(42, 1233), 1234) == read_relayed_range("bytes 42-1233/1234")
+    assert read_relayed_range("bytes 42-41/*") is None
+
+
+@pytest.mark.parametrize("size", range(7))
+@pytest.mark.parametrize("wanted", ["0-2", "1-1", "2-", "0-", "-2", "-9"])
+def test_part_lies_within_a_range_if_it_has_no_byte_beyond_it(wanted, size):
+    """Every part of every short content, held against the bytes that the range selects."""
+    (spec,) = read_ranges([f"bytes={wanted}"])
+    first, _, last = wanted.partition("-")
+    content = list(range(size))
+    selected = content[-int(last) :] if not first else content[int(first) :][: _count(first, last)]
+
+    for start in content:
+        for end in content[start:]:
+            expected = set(content[start : end + 1]) <= set(selected)
+            assert expected == lies_within(ByteRange(start, end), spec, size)
+
+
+def _count(first, last):
+    return None if not last else int(last) - int(first) + 1
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted", "expected"),
+    [
+        (ByteRange(0, 2), "0-2", True),
+        (ByteRange(0, 3), "0-2", False),
+        (ByteRange(7, 900), "7-", True),
+        (ByteRange(6, 900), "7-", False),
+        (ByteRange(90, 99), "-10", True),
+        (ByteRange(89, 99), "-10", False),
+    ],
+)
+def test_part_of_unknown_content_lies_within_a_range(part, wanted, expected):
+    """A suffix of content whose length nobody says is judged by how long it is."""
+    (spec,) = read_ranges([f"bytes={wanted}"])
+
+    assert expected == lies_within(part, spec, None)

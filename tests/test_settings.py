@@ -119,6 +119,16 @@ def test_time_with_a_unit_is_read_as_seconds(absent, written_as, expected):
     assert expected == settings.delivery.first_byte_seconds
 
 
+@pytest.mark.parametrize(
+    ("written_as", "expected"), [("0", 0.0), ("0s", 0.0), ("10s", 10.0), ("1m", 60.0)]
+)
+def test_time_that_may_be_never_is_read_with_its_nought(absent, written_as, expected):
+    """Nothing is remembered for no time at all."""
+    settings = load_settings(None, {"PULP_STREAMER__ORIGINS__REMEMBER_MISSING": written_as}, absent)
+
+    assert expected == settings.origins.remember_missing_seconds
+
+
 @pytest.mark.parametrize("value", ["12", "0.5"])
 def test_time_that_is_a_toml_number_is_seconds(tmp_path, value):
     """In the file a number needs no quotes."""
@@ -209,6 +219,12 @@ def test_prefix_is_normalised_to_a_leading_slash_and_no_trailing_one(absent, wri
         ("DELIVERY__IDLE", "inf"),
         ("DELIVERY__IDLE", "nan"),
         ("DELIVERY__IDLE", ""),
+        ("ORIGINS__BREAKER_FAILURES", "-1"),
+        ("ORIGINS__BREAKER_FAILURES", "1.5"),
+        ("ORIGINS__BREAKER_PAUSE", "0"),
+        ("ORIGINS__QUARANTINE", "0"),
+        ("ORIGINS__REMEMBER_MISSING", "-1s"),
+        ("ORIGINS__REMEMBER_MISSING", "never"),
         ("LOG__FORMAT", "xml"),
     ],
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from unicodedata import category
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import PathNotPublished, TargetMalformed
-from streamer.target import folder_location, read_target
+from streamer.target import below_base_path, folder_location, is_query, read_target
 
 SEGMENTS = st.text(
     st.characters(blacklist_categories=["Cc", "Cs"], blacklist_characters="/"), min_size=1
@@ -204,3 +204,90 @@ def test_location_of_a_folder_leads_to_the_folder(segments):
     found = urljoin(f"http://h{raw}", folder_location(raw.encode()))
 
     assert unquote(f"http://h{raw}/") == unquote(found)
+
+
+# -- what lies below a base path, for an origin
+
+
+@pytest.mark.parametrize(
+    ("raw", "prefix", "expected"),
+    [
+        (b"/a/b/x", "", "x"),
+        (b"/a/b/x/y", "", "x/y"),
+        (b"/a/b/x/", "", "x/"),
+        (b"/a/b/", "", ""),
+        (b"/p/c/a/b/x", "/p/c", "x"),
+        (b"/%61/b/x", "", "x"),
+        (b"/a/b/%7Euser/%c3%a9%20+", "", "%7Euser/%c3%a9%20+"),
+        (b"/a/b/~user;v=1/@scope:x", "", "~user;v=1/@scope:x"),
+        (b"/a/b/http:", "", "http:"),
+        (b"/a/b/x%3fy%23", "", "x%3fy%23"),
+        (b"/a/b/foo_1%253a2.deb", "", "foo_1%253a2.deb"),
+        (b"/a/b/...", "", "..."),
+        (b"/a/b/x..y/..z", "", "x..y/..z"),
+    ],
+)
+def test_path_for_an_origin_is_what_the_client_wrote(raw, prefix, expected):
+    """Nothing is decoded or quoted anew: two spellings may be two things to an origin."""
+    assert expected == below_base_path(raw, prefix, "a/b")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"%252e%252e/x",
+        b"%25252e%25252e/x",
+        b"x%255c..%255cy",
+        b"back%5Cslash",
+        b"back\\slash",
+        b"..%5cx",
+        b"x%5C..%5Cy",
+        b"..%5c..%5c",
+        b"..\\x",
+        b"x/..;/y",
+        b"..;v=1/y",
+        b"%2e%2e;/y",
+        b"%252f..%252fx",
+        b"x/.;/y",
+        b"%" + b"25" * 40 + b"41",
+        b"caf\xc3\xa9",
+    ],
+    ids=repr,
+)
+def test_path_that_some_origin_would_leave_its_folder_by_is_not_published(rest):
+    """Servers decode twice, take backslashes for slashes, and cut parameters off segments."""
+    with pytest.raises(PathNotPublished):
+        below_base_path(b"/a/b/" + rest, "", "a/b")
+
+
+@given(st.binary(max_size=40))
+def test_path_for_an_origin_never_leads_out_of_its_folder(raw):
+    """Whatever is not refused stays below the URL that it is put behind."""
+    target = b"/a/" + raw
+    try:
+        read_target(target)
+        found = below_base_path(target, "", "a")
+    except (PathNotPublished, TargetMalformed):
+        return
+
+    joined = urlsplit(urljoin("http://origin.example/base/", f"./{found}"))
+    assert "origin.example" == joined.netloc
+    assert joined.path.startswith("/base/")
+    assert ("", "") == (joined.query, joined.fragment)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"a=b&c=%20", True),
+        (b"a?b=/..;x", True),
+        (b"", False),
+        (b"a b", False),
+        (b"a#b", False),
+        (b"a\r\nb", False),
+        (b"\xc3\xa9", False),
+    ],
+)
+def test_query_for_an_origin_is_visible_and_no_more_than_a_query(raw, expected):
+    """It goes into a request line as it is."""
+    assert expected == is_query(raw)

@@ -127,6 +127,11 @@ def test_count_that_is_the_length_is_accepted():
     run(LengthVerifier(4), [b"a", b"", b"bcd"])
 
 
+def test_content_of_unknown_length_is_as_long_as_it_is():
+    """Where nobody promised a length, none is wrong."""
+    run(LengthVerifier(None), [b"a", b"", b"bcd"])
+
+
 @pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size-known", "size-unknown"])
 def test_wrong_content_names_both_digests(size):
     """The error says what was promised and what came."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import threading
+from dataclasses import replace
 
 import pytest
 import pytest_twisted
@@ -19,16 +21,17 @@ from sqlalchemy import column, delete, table, update
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from streamer.catalog import ThreadedCatalog, open_store, upgrade_catalog
+from streamer.catalog import DistributionInfo, ThreadedCatalog, open_store, upgrade_catalog
 from streamer.catalog.database import Database
 from streamer.catalog.publishing import SLICE_BYTES
 from streamer.catalog.schema import VERSION_TABLE
-from streamer.catalog.tables import entries, held_slices, metadata, publications
+from streamer.catalog.tables import entries, held_slices, importers, metadata, publications
 from streamer.errors import (
     CatalogUnavailable,
     CatalogUnusable,
     ContentTruncated,
     EntryRejected,
+    KeyUnusable,
     OperationRefused,
     PathNotPublished,
 )
@@ -39,12 +42,15 @@ from streamer.model import (
     Entry,
     EntrySource,
     FolderItem,
+    PassThrough,
     PublishedArtifact,
     RemoteArtifact,
 )
 
 HOUR = 3600.0
 NOON = 1_700_000_000.0
+HEAD_START_SECONDS = 0.5
+"""What another command gets to go wrong in, where it should wait."""
 
 
 class Clock:
@@ -102,6 +108,16 @@ def publish(store, base_path, *paths, grace=HOUR, keep=3):
             for line, given in enumerate(paths, 1)
         )
         return draft.publish(grace, keep)
+
+
+def config_of(config, sealed=None):
+    """A change of an importer into this config."""
+    return lambda stored: replace(stored, config=config, sealed=sealed)
+
+
+def refuse(*_):
+    """What a caller raises within a transaction."""
+    raise KeyUnusable("there is no key")
 
 
 def listed(folder):
@@ -264,7 +280,7 @@ class CatalogContract:
         importer = store.create_importer("i", "http", {"url": "http://old.example/"})
         publish(store, "d", entry("f", sources=(EntrySource(importer.id, "f"),)))
 
-        changed = store.update_importer("i", {"url": "http://new.example/"})
+        changed = store.update_importer("i", config_of({"url": "http://new.example/"}))
 
         assert store.resolve("d/f").sources == (RemoteArtifact(changed, "f"),)
         assert changed.revision == importer.revision + 1
@@ -599,7 +615,7 @@ class CatalogContract:
             lambda: store.withdraw_path("d/f"),
             lambda: store.restore_path("d/f"),
             lambda: store.importer("i"),
-            lambda: store.update_importer("i", {}),
+            lambda: store.update_importer("i", config_of({})),
             lambda: store.delete_importer("i"),
         ):
             with pytest.raises(OperationRefused):
@@ -886,6 +902,170 @@ class CatalogContract:
         assert listed(store.list_folder("")) == ["d/"]
         assert store.list_folder("d/").items == ()
 
+    # -- pass-through ----------------------------------------------------------------------------
+
+    def test_bound_base_path_resolves_to_its_importer(self, store):
+        """The base path itself and whatever is below it: the catalog knows nothing more."""
+        importer = store.create_importer("npm", "http", {"url": "http://origin.example/"})
+
+        info = store.bind_distribution("proxy/npm", "npm", keeps_query=True)
+
+        expected = PassThrough("proxy/npm", importer, keeps_query=True)
+        for path in ("proxy/npm", "proxy/npm/a", "proxy/npm/a/b", "proxy/npm/index.html"):
+            assert expected == store.resolve(path)
+        assert DistributionInfo("proxy/npm", None, 0, "npm", True) == info
+        assert info == store.distribution("proxy/npm")
+        for path in ("proxy", "proxy/np", "proxy/npm-a"):
+            with pytest.raises(PathNotPublished):
+                store.resolve(path)
+
+    def test_bound_base_path_sees_the_importer_as_it_is_now(self, store):
+        """A change of the importer's config counts from the next look-up on."""
+        store.create_importer("npm", "http", {"url": "http://old.example/"})
+        store.bind_distribution("npm", "npm")
+
+        changed = store.update_importer("npm", config_of({"url": "http://new.example/"}))
+
+        assert changed == store.resolve("npm/a").importer
+
+    def test_base_path_is_bound_anew(self, store):
+        """A pass-through distribution may get another importer, and another say about queries."""
+        store.create_importer("old", "http", {})
+        new = store.create_importer("new", "http", {})
+        store.bind_distribution("d", "old", keeps_query=True)
+
+        info = store.bind_distribution("d", "new")
+
+        assert ("new", False) == (info.importer, info.keeps_query)
+        assert PassThrough("d", new) == store.resolve("d/f")
+        store.delete_importer("old")
+
+    def test_longest_base_path_decides_whether_it_passes_through(self, store):
+        """Either kind of distribution may lie below the other one."""
+        store.create_importer("i", "http", {})
+        store.bind_distribution("a", "i")
+        publish(store, "a/b", "f", "c/hidden")
+        store.bind_distribution("a/b/c", "i")
+
+        assert "a" == store.resolve("a/f").base_path
+        assert "f" == store.resolve("a/b/f").path
+        assert "a/b/c" == store.resolve("a/b/c/hidden").base_path
+        with pytest.raises(PathNotPublished):
+            store.resolve("a/b/g")
+
+    def test_base_path_with_publications_is_not_bound(self, store):
+        """What clients see there does not vanish by accident."""
+        store.create_importer("i", "http", {})
+        publish(store, "d", "f")
+
+        with pytest.raises(OperationRefused):
+            store.bind_distribution("d", "i")
+
+        assert "f" == store.resolve("d/f").path
+        store.delete_distribution("d")
+        assert "i" == store.bind_distribution("d", "i").importer
+
+    def test_nothing_is_published_at_a_bound_base_path(self, store):
+        """It is refused before anything is read, and when it was bound meanwhile at the end."""
+        store.create_importer("i", "http", {})
+        with store.publication("d") as draft:
+            draft.add([entry("f")])
+            store.bind_distribution("d", "i")
+            with pytest.raises(OperationRefused):
+                draft.publish(HOUR, 3)
+
+        with pytest.raises(OperationRefused):
+            publish(store, "d", "f")
+
+        assert "i" == store.resolve("d/f").importer.name
+        store.delete_distribution("d")
+        assert 1 == publish(store, "d", "f").number
+
+    @pytest.mark.parametrize("base_path", ["", "/d", "d/", "a//b", "a/../b", "a\n"])
+    def test_base_path_that_nobody_could_ask_for_is_not_bound(self, store, base_path):
+        """It follows the rules of every base path."""
+        store.create_importer("i", "http", {})
+
+        with pytest.raises(OperationRefused):
+            store.bind_distribution(base_path, "i")
+
+    def test_bound_base_path_has_no_publications(self, store):
+        """What is about publications is refused by name, and leaves it as it is."""
+        store.create_importer("i", "http", {})
+        store.bind_distribution("d", "i")
+
+        for command in (
+            lambda: store.publications("d"),
+            lambda: store.rollback("d", None, 0),
+            lambda: store.bind_distribution("d", "unknown"),
+        ):
+            with pytest.raises(OperationRefused):
+                command()
+        assert 0 == store.withdraw_path("d/f")
+        assert 0 == store.prune(keep=1).superseded
+        assert [] == store.check()
+        assert "i" == store.distribution("d").importer
+
+    def test_importer_of_a_bound_base_path_is_not_deleted(self, store):
+        """The refusal names the base path."""
+        store.create_importer("i", "http", {})
+        store.bind_distribution("proxy/d", "i")
+
+        with pytest.raises(OperationRefused, match="proxy/d"):
+            store.delete_importer("i")
+
+        store.delete_distribution("proxy/d")
+        store.delete_importer("i")
+        assert [] == store.distributions()
+
+    def test_bound_base_paths_are_listed_among_the_others(self, store):
+        """Distributions of both kinds stand in the order of one tree."""
+        store.create_importer("i", "http", {})
+        for base_path in ("b", "a-b", "a"):
+            publish(store, base_path, "f")
+        for base_path in ("a/b", "c"):
+            store.bind_distribution(base_path, "i")
+
+        assert [("a", None), ("a/b", "i"), ("a-b", None), ("b", None), ("c", "i")] == [
+            (info.base_path, info.importer) for info in store.distributions()
+        ]
+
+    def test_bound_base_path_is_a_folder_of_which_the_catalog_knows_nothing(self, store):
+        """Only other base paths are listed below it, and it hides what it lies upon."""
+        store.create_importer("i", "http", {})
+        publish(store, "d", "f", "npm/hidden")
+        store.bind_distribution("d/npm", "i")
+        publish(store, "d/npm/own/x", "f")
+
+        assert ["f", "npm/"] == listed(store.list_folder("d/"))
+        assert ["own/"] == listed(store.list_folder("d/npm/"))
+        assert ["x/"] == listed(store.list_folder("d/npm/own/"))
+        with pytest.raises(PathNotPublished):
+            store.list_folder("d/npm/hidden/")
+
+    def test_check_finds_a_bound_base_path_without_its_importer(self, store, url):
+        """It answers nothing, and can be deleted."""
+        store.create_importer("i", "http", {})
+        store.bind_distribution("d", "i")
+        self.execute(url, delete(importers))
+
+        assert 1 == len(store.check())
+        with pytest.raises(PathNotPublished):
+            store.resolve("d/f")
+        store.delete_distribution("d")
+        assert [] == store.check()
+
+    @pytest_twisted.ensureDeferred
+    async def test_service_sees_a_bound_base_path_with_the_next_look_up(self, store, catalog):
+        """Binding counts at once, like publishing."""
+        importer = store.create_importer("i", "http", {})
+        with pytest.raises(PathNotPublished):
+            await catalog.resolve("d/f")
+
+        store.bind_distribution("d", "i")
+
+        assert PassThrough("d", importer) == await catalog.resolve("d/f")
+
     # -- importers -------------------------------------------------------------------------------
 
     def test_importers_are_stored_and_listed_by_name(self, store):
@@ -915,6 +1095,114 @@ class CatalogContract:
             store.create_importer("i", "http", {})
 
         assert store.importer("i") == kept
+
+    def test_secret_part_is_sealed_for_the_id_that_the_importer_gets(self, store):
+        """It comes back as it was given, to the store and beside a source, and is not shown."""
+        created = store.create_importer("i", "http", {"url": "http://h/"}, lambda id_: f"for {id_}")
+        publish(store, "d", entry("f", sources=(EntrySource(created.id, "f"),)))
+
+        assert f"for {created.id}" == created.sealed
+        assert [created] == store.importers()
+        assert created == store.resolve("d/f").sources[0].importer
+        assert "for" not in repr(created)
+
+    def test_importer_that_cannot_be_sealed_is_not_stored(self, store):
+        """The name is free for the next attempt."""
+        with pytest.raises(KeyUnusable):
+            store.create_importer("i", "http", {}, refuse)
+
+        assert [] == store.importers()
+
+    def test_change_sees_what_is_stored_and_replaces_it(self, store):
+        """Config and sealed part change together, under a new revision."""
+        created = store.create_importer("i", "http", {"url": "http://h/"}, lambda id_: "old")
+        seen = []
+
+        def change(stored):
+            seen.append(stored)
+            return replace(stored, config={"n": 1}, sealed="new")
+
+        changed = store.update_importer("i", change)
+
+        assert [created] == seen
+        assert replace(created, revision=2, config={"n": 1}, sealed="new") == changed
+        assert changed == store.importer("i")
+
+    def test_change_that_is_refused_changes_nothing(self, store):
+        """Not even the revision."""
+        created = store.create_importer("i", "http", {"n": 1}, lambda id_: "sealed")
+
+        with pytest.raises(KeyUnusable):
+            store.update_importer("i", refuse)
+
+        assert created == store.importer("i")
+
+    def test_sealing_anew_keeps_the_revision(self, store):
+        """The secrets are the same, so connections stay; what is not given stays as it is."""
+        plain = store.create_importer("a", "http", {})
+        sealed = store.create_importer("b", "http", {"n": 1}, lambda id_: "old")
+        seen = []
+
+        def reseal(importers):
+            seen.extend(importers)
+            return [replace(sealed, config={}, sealed="new")]
+
+        changed = store.reseal_importers(reseal)
+
+        assert [plain, sealed] == seen
+        assert [replace(sealed, config={}, sealed="new")] == changed
+        assert [plain, *changed] == store.importers()
+
+    def test_sealing_anew_that_is_refused_changes_nothing(self, store):
+        """Importers are sealed anew all together or not at all."""
+        created = store.create_importer("i", "http", {}, lambda id_: "old")
+
+        def reseal(importers):
+            yield replace(importers[0], sealed="new")
+            refuse()
+
+        with pytest.raises(KeyUnusable):
+            store.reseal_importers(reseal)
+
+        assert [created] == store.importers()
+
+    def test_importer_is_not_changed_while_secrets_are_sealed_anew(self, url, store):
+        """Whoever is about to seal waits, lest the key that it took is gone when it stores."""
+        store.create_importer("i", "http", {}, lambda id_: "old")
+        order = []
+
+        def change(stored):
+            order.append(f"change of {stored.sealed}")
+            return replace(stored, sealed="changed")
+
+        def change_elsewhere():
+            with open_store(url) as other:
+                other.update_importer("i", change)
+
+        other = threading.Thread(target=change_elsewhere)
+
+        def reseal(importers):
+            other.start()
+            other.join(HEAD_START_SECONDS)
+            order.append("seal anew")
+            return [replace(importers[0], sealed="sealed anew")]
+
+        store.reseal_importers(reseal)
+        other.join()
+
+        assert ["seal anew", "change of sealed anew"] == order
+        assert "changed" == store.importer("i").sealed
+
+    def test_file_is_rewritten_with_all_that_is_in_it(self, store):
+        """Nothing but room is lost."""
+        created = store.create_importer("i", "http", {"n": 1}, lambda id_: "sealed")
+        publish(store, "d", "f")
+
+        store.rewrite_file()
+
+        assert [created] == store.importers()
+        assert "f" == store.resolve("d/f").path
+        assert [] == store.check()
 
     def test_importer_in_use_is_not_deleted(self, store):
         """The refusal names the distributions, also of superseded and unfinished publications."""

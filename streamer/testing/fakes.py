@@ -20,6 +20,7 @@ from streamer.model import (
     Folder,
     FolderItem,
     OriginResponse,
+    PassThrough,
     PublishedArtifact,
     RemoteArtifact,
 )
@@ -41,9 +42,10 @@ class MemoryDownload:
         length: int | None = None,
         fields: Fields = (),
         part_of: int | None = None,
+        status: int = 200,
         at_once: bool = True,
     ) -> None:
-        self.response = OriginResponse(length, fields, part_of)
+        self.response = OriginResponse(length, fields, part_of, status)
         self.sent_bytes = 0
         self.calls: list[str] = []
         """The names of the methods that were called, in order."""
@@ -113,14 +115,22 @@ class MemoryCatalog:
         self.gate: Deferred[None] | None = None
         self._published: dict[str, PublishedArtifact] = {}
         self._held: dict[str, bytes] = {}
+        self._bound: list[PassThrough] = []
+
+    def bind(self, distribution: PassThrough) -> None:
+        """Answer everything at and below the base path of a distribution with it."""
+        self._bound.append(distribution)
 
     def publish(self, path: str, published: PublishedArtifact, content: bytes = b"") -> None:
         """Answer `path`, which is relative to the root; `content` is what it holds, if it does."""
         self._published[path] = published
         self._held[published.path] = content
 
-    async def resolve(self, path: str) -> PublishedArtifact:
+    async def resolve(self, path: str) -> PublishedArtifact | PassThrough:
         await self.check()
+        for distribution in self._bound:
+            if f"{path}/".startswith(f"{distribution.base_path}/"):
+                return distribution
         if path not in self._published:
             raise PathNotPublished
         return self._published[path]
@@ -161,15 +171,23 @@ Outcome = Download | OriginError | Deferred[Download]
 class MemoryImporters:
     """Importers by which each URL has the outcomes that `script` gave it, one for each attempt.
 
+    The path of a pass-through distribution is scripted like a URL.
+
     An importer whose name is in `broken` cannot be used, for the reason that stands there.
     """
 
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
+        """The origin that a URL stands for, where that is not the name of its importer."""
+        self.retries = 0
         self.opened: list[tuple[str, str]] = []
         """Importer's name and URL of every attempt, in order."""
         self.spans: list[ByteRange | None] = []
         """What every attempt asked for, in the same order; None is all of the content."""
+        self.can_relay = True
+        self.relayed: list[tuple[str, str, Fields]] = []
+        """Method, path and fields of every attempt to relay, in order."""
         self._outcomes: dict[str, deque[Outcome]] = {}
 
     def script(self, url: str, *outcomes: Outcome) -> None:
@@ -179,13 +197,21 @@ class MemoryImporters:
     def importer(self, config: DownloadConfig) -> MemoryImporter:
         if config.name in self.broken:
             raise ImporterBroken(config.name, self.broken[config.name])
-        return MemoryImporter(self)
+        return RelayingMemoryImporter(self) if self.can_relay else MemoryImporter(self)
 
     async def open(self, source: RemoteArtifact, span: ByteRange | None) -> Download:
         """Do what the script says next of this source."""
         self.spans.append(span)
         self.opened.append((source.importer.name, source.url))
-        outcomes = self._outcomes.get(source.url)
+        return await self._next(source.url)
+
+    async def relay(self, path: str, method: str, fields: Fields) -> Download:
+        """Do what the script says next of this path."""
+        self.relayed.append((method, path, fields))
+        return await self._next(path)
+
+    async def _next(self, url: str) -> Download:
+        outcomes = self._outcomes.get(url)
         outcome = outcomes.popleft() if outcomes else OriginLacksIt(404)
         if isinstance(outcome, OriginError):
             raise outcome
@@ -205,12 +231,34 @@ class MemoryImporter:
         """There is nothing to release."""
 
 
+class RelayingMemoryImporter(MemoryImporter):
+    """The same, of a type that can relay."""
+
+    def relayer(self, path: str) -> MemoryRelayer:
+        return MemoryRelayer(self._importers, path)
+
+
 class MemoryDownloader:
     """One source, to be opened by the script."""
 
     def __init__(self, importers: MemoryImporters, source: RemoteArtifact) -> None:
+        self.origin = importers.origins.get(source.url, source.importer.name)
+        self.retries = importers.retries
         self._importers = importers
         self._source = source
 
     async def open(self, span: ByteRange | None = None) -> Download:
         return await self._importers.open(self._source, span)
+
+
+class MemoryRelayer:
+    """One path, to be relayed by the script."""
+
+    def __init__(self, importers: MemoryImporters, path: str) -> None:
+        self.origin = importers.origins.get(path, "origin")
+        self.retries = importers.retries
+        self._importers = importers
+        self._path = path
+
+    async def relay(self, method: str, fields: Fields) -> Download:
+        return await self._importers.relay(self._path, method, fields)
