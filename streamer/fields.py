@@ -241,10 +241,11 @@ def cache_status(
     """
     outcome = "hit" if hit else "fwd=uri-miss"
     tried = [f"{importer}: {failure.proxy_error}" for importer, failure in failures[-MAX_TOLD:]]
-    if tried:
-        detail = f"; detail={_string('; '.join([*['unverified'] * is_unverified, *tried]))}"
+    if is_unverified:
+        # One word that caches and people can rely on; Proxy-Status names the rest.
+        detail = "; detail=unverified"
     else:
-        detail = "; detail=unverified" if is_unverified else ""
+        detail = f"; detail={_string('; '.join(tried))}" if tried else ""
     return (("Cache-Status", f"{NAME}; {outcome}{detail}"),)
 
 

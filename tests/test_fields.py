@@ -304,8 +304,8 @@ TRIED = [("a", OriginTimedOut()), ('b"', OriginLacksIt(404))]
         ),
         pytest.param(
             {"hit": False, "is_unverified": True, "failures": TRIED[:1]},
-            'fwd=uri-miss; detail="unverified; a: connection_timeout"',
-            id="rfc9211-2.8-both",
+            "fwd=uri-miss; detail=unverified",
+            id="rfc9211-2.8-unverified-above-all",
         ),
     ],
 )
