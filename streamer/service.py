@@ -125,18 +125,8 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     supplies = Supplies(
         catalog, importers, health, metrics, settings.delivery, reactor, jitter=random.random
     )
-    distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
     content = ContentResource(
-        Exchange(
-            catalog,
-            Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
-            Delivery(supplies, distrust, settings.delivery, reactor),
-            Passing(supplies, settings.delivery, reactor, pseudonym),
-            now=time.time,
-            prefix=settings.content.prefix,
-            listings=settings.content.listings,
-            pseudonym=pseudonym,
-        ),
+        _exchange(settings, supplies, pseudonym, reactor),
         metrics,
         TransferLog(),
         clock=reactor,
@@ -162,6 +152,21 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         admin_listener=Listener("admin.listen", settings.admin.listen, admin, reactor),
         drain_seconds=settings.delivery.drain_seconds,
         clock=reactor,
+    )
+
+
+def _exchange(settings: Settings, supplies: Supplies, pseudonym: str, reactor: Any) -> Exchange:
+    """The answer to one request, with what all of them share."""
+    distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
+    return Exchange(
+        supplies.catalog,
+        Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
+        Delivery(supplies, distrust, settings.delivery, reactor),
+        Passing(supplies, settings.delivery, reactor, pseudonym),
+        now=time.time,
+        prefix=settings.content.prefix,
+        listings=settings.content.listings,
+        pseudonym=pseudonym,
     )
 
 

@@ -8,6 +8,7 @@ them, when the ports and clients that belong to the test are closed.
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 
 import pytest
@@ -55,6 +56,14 @@ def _quick_collections():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive():
+    """A shell starts what runs in the background deaf to SIGINT, and its children inherit that."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def open_slow_client(port):
 def test_slow_clients_are_cheap_and_leave_nothing(tmp_path):
     """Resident memory grows by less than 100 MiB; connections, timers, descriptors come back."""
     with Origin(serves(CONTENT)) as origin, Streamer(tmp_path) as service:
-        service.publish("slow", origin.url, {"file": CONTENT})
+        service.publish("slow", origin.url, {"file": CONTENT}, download_concurrency=CLIENTS)
         resident = service.resident_bytes()
         # A first crowd lets the catalog open all the connections that it keeps.
         leave(crowd(service, origin), service, origin)
