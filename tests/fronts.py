@@ -19,7 +19,7 @@ from processes import free_port
 STARTING_SECONDS = 30
 DENIED = "secret"
 
-_NGINX = """
+_NGINX_FRAME = """
 daemon off;
 user root;
 worker_processes 1;
@@ -27,16 +27,27 @@ pid {folder}/nginx.pid;
 error_log {folder}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{
-    access_log off;
-    client_header_timeout 1s;
-    client_body_timeout 1s;
-    keepalive_timeout 1s;
-    proxy_cache_path {folder}/cache keys_zone=content:1m;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    HTTP
+}}
+"""
+
+
+def nginx_template(http):
+    """The template of an nginx's configuration, with `http` in its section of that name."""
+    return _NGINX_FRAME.replace("HTTP", http.strip())
+
+
+_NGINX = nginx_template("""
+    access_log off;
+    client_header_timeout 1s;
+    client_body_timeout 1s;
+    keepalive_timeout 1s;
+    proxy_cache_path {folder}/cache keys_zone=content:1m;
     upstream service {{
         server 127.0.0.1:{upstream};
         keepalive 1;
@@ -51,8 +62,7 @@ http {{
         }}
         location /{denied}/ {{ return 403; }}
     }}
-}}
-"""
+""")
 
 _HAPROXY = """
 global

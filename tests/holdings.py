@@ -1,4 +1,4 @@
-"""What a service holds on to: connections, timers, descriptors, threads, memory.
+"""What a service holds on to: connections, timers, descriptors, memory; and its threads.
 
 Counted over some rounds, because asking is itself a connection, and what ends takes a few turns.
 """
@@ -26,10 +26,14 @@ def held(service):
     counts = {name: service.metric(f"pulp_streamer_{name}") for name in COUNTED}
     # The connection on which that was asked has gone when a few turns have passed.
     time.sleep(0.05)
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
     counts["descriptors"] = service.descriptors()
-    counts["threads"] = int(re.search(r"Threads:\s+(\d+)", status)[1])
     return Held(counts, service.resident_bytes())
+
+
+def threads(service):
+    """How many threads the service has; its pools keep those that a crowd once needed."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(re.search(r"Threads:\s+(\d+)", status)[1])
 
 
 def lowest(service, rounds=20):

@@ -10,7 +10,7 @@ import itertools
 import time
 from typing import NamedTuple
 
-from fronts import Front
+from fronts import Front, nginx_template
 from processes import get
 
 REPOSITORY = "repository"
@@ -18,33 +18,26 @@ WRITING_SECONDS = 20
 
 _KIT = "/asked-by-the-kit-"
 
-_NGINX = """
-daemon off;
-user root;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{ worker_connections 256; }}
-http {{
+_NGINX = nginx_template("""
     log_format asked '$request_method|$request_uri|$http_range|$http_if_range|$http_if_none_match|'
         '$http_authorization|$http_cookie|$http_accept_encoding|$status';
     access_log {folder}/asked.log asked;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     default_type application/octet-stream;
     types {{ text/plain txt; }}
+    {zone}
     server {{
+        {limit}
         listen 127.0.0.1:{port};
         root {folder}/content;
         autoindex on;
         add_header Cache-Control "max-age=77";
         add_header Set-Cookie "of=the-origin";
     }}
-}}
-"""
+""")
+
+
+_ZONE = "limit_req_zone $server_port zone=all:1m rate={per_second}r/s;"
+_LIMIT = "limit_req zone=all burst={at_once} nodelay; limit_req_status 429;"
 
 
 class Asked(NamedTuple):
@@ -62,9 +55,12 @@ class Asked(NamedTuple):
 
 
 class NginxFiles(Front):
-    """Files by their paths below the repository; `outside` lies beside it."""
+    """Files by their paths below the repository; `outside` lies beside it.
 
-    def __init__(self, folder, files, outside):
+    With `takes`, as many requests in a second, and as many at once, it answers more with 429.
+    """
+
+    def __init__(self, folder, files, outside=b"", takes=None):
         self._log_file = folder / "asked.log"
         content = folder / "content"
         for path, data in {f"{REPOSITORY}/{name}": each for name, each in files.items()}.items():
@@ -72,7 +68,8 @@ class NginxFiles(Front):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
         (content / "outside.txt").write_bytes(outside)
-        super().__init__(folder, ("nginx", "-p", folder, "-c"), "nginx.conf", _NGINX)
+        command = ("nginx", "-p", folder, "-c")
+        super().__init__(folder, command, "nginx.conf", _NGINX, **_limits(takes))
         self._numbers = itertools.count()
         self.repository_url = f"{self.url}{REPOSITORY}/"
 
@@ -89,3 +86,13 @@ class NginxFiles(Front):
             time.sleep(0.01)
         asked = [Asked(*line.split("|")) for line in text.splitlines()]
         return [each for each in asked if each.target != "/" and not each.target.startswith(_KIT)]
+
+
+def _limits(takes):
+    if takes is None:
+        return {"zone": "", "limit": ""}
+    per_second, at_once = takes
+    return {
+        "zone": _ZONE.format(per_second=per_second),
+        "limit": _LIMIT.format(at_once=at_once),
+    }

@@ -1,29 +1,22 @@
-"""Servers as operators run them, in the places that a service asks: an nginx and a tinyproxy.
+"""Servers as operators run them, in the places that a service asks: nginx, tinyproxy and squid.
 
 Each is a process of its own on a free port, and its log says what it was asked for and by whom.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from fronts import Front
+from fronts import Front, nginx_template
 
-_NGINX = """
-daemon off;
-user root;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{ worker_connections 256; }}
-http {{
+_NGINX = nginx_template("""
     log_format asked '$request_uri|$connection|$ssl_client_s_dn|$http_authorization|$status';
     access_log {folder}/asked.log asked;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {server_file};
@@ -33,8 +26,7 @@ http {{
         ssl_verify_depth 2;
         root {folder}/content;
     }}
-}}
-"""
+""")
 
 _TINYPROXY = """
 Port {port}
@@ -47,6 +39,26 @@ LogLevel Connect
 PidFile "{folder}/tinyproxy.pid"
 BasicAuth {username} {password}
 """
+
+
+_SQUID = """
+http_port 127.0.0.1:{port}
+pid_filename {folder}/squid.pid
+coredump_dir {folder}
+cache_log {folder}/squid.log
+logformat asked %rm %ru %>Hs
+access_log stdio:{folder}/asked.log asked
+cache deny all
+pinger_enable off
+shutdown_lifetime 0 seconds
+auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/passwords
+auth_param basic children 1
+acl known proxy_auth REQUIRED
+http_access allow known
+http_access deny all
+"""
+_SQUIDS_USER = "proxy"
+"""Whom it runs as if root starts it: who may not look into a folder of the tests."""
 
 
 class NginxOrigin(Front):
@@ -87,3 +99,31 @@ class Tinyproxy(Front):
     def asked(self):
         """Method and target of each request for somebody else that it took, in order."""
         return re.findall(r"Request \(file descriptor \d+\): (\S+) ([^/]\S*) HTTP", self.log_text())
+
+
+class Squid(Front):
+    """A forward proxy that wants one user name and password, and says so as the RFC has it."""
+
+    def __init__(self, username, password):
+        self._temporary = TemporaryDirectory(prefix="squid-")
+        folder = Path(self._temporary.name)
+        # It knows passwords by their MD5, in hexadecimal.
+        digest = hashlib.md5(password.encode()).hexdigest()
+        (folder / "passwords").write_text(f"{username}:{digest}\n")
+        if os.geteuid() == 0:
+            shutil.chown(folder, _SQUIDS_USER)
+        super().__init__(folder, ("squid", "-N", "-f"), "squid.conf", _SQUID)
+        self._files = [folder / "asked.log", folder / "squid.log"]
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self._temporary.cleanup()
+
+    def log_text(self):
+        """All that it has written; it is stopped, for it notes a tunnel when that has ended."""
+        self.stop()
+        return "".join(file.read_text() for file in self._files)
+
+    def asked(self):
+        """Method and target of each request for somebody else that it took; it is stopped."""
+        return re.findall(r"^(\S+) ([^/]\S*) 200$", self.log_text(), re.MULTILINE)

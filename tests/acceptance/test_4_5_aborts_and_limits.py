@@ -14,7 +14,7 @@ from collections import Counter
 
 import pytest
 from faulty_origins import KIB, half
-from holdings import lowest, remaining
+from holdings import lowest, remaining, threads
 from judging import BREAK, RIGHT, honest
 from leaving_clients import crowd
 from origins import Origin, cuts, falls_silent, never_answers, serves
@@ -30,10 +30,15 @@ SMALL, LARGE = SHARED[: 20 * KIB], SHARED
 LEAVING = 10_000
 FIRST = 1_500
 GROWTH_BYTES = 24 * MIB
-LIMITS = {"delivery__first_byte": "1s", "delivery__idle": "500ms"}
+THREADS = 16
+"""What the pools for look-ups and names come to at most, and some of the database's own."""
+
+LIMITS = {"delivery__first_byte": "2s", "delivery__idle": "500ms"}
 
 UNAVAILABLE = {honest(502), honest(503), honest(504)}
 """A crowd opens breakers and fills queues, so that any of them may be the honest answer."""
+
+SERVED = {RIGHT, *UNAVAILABLE}
 
 
 def pauses(behaviour, seconds):
@@ -47,9 +52,9 @@ def pauses(behaviour, seconds):
 
 
 CONTENTS = {
-    "small": (serves(SMALL), SMALL, {RIGHT}),
-    "large": (serves_ranges(LARGE), LARGE, {RIGHT}),
-    "slow": (pauses(serves(LARGE), 0.1), LARGE, {RIGHT}),
+    "small": (serves(SMALL), SMALL, SERVED),
+    "large": (serves_ranges(LARGE), LARGE, SERVED),
+    "slow": (pauses(serves(LARGE), 0.1), LARGE, SERVED),
     "failing": (serves(b"", status=b"500 Internal Server Error"), SMALL, UNAVAILABLE),
     "cut": (cuts(LARGE, half(LARGE)), LARGE, {BREAK, *UNAVAILABLE}),
     "cut-small": (cuts(SMALL, half(SMALL)), SMALL, UNAVAILABLE),
@@ -93,7 +98,7 @@ def come(service, origin, number, seed):
 
 
 def test_clients_that_leave_leave_nothing(service, origin):
-    """Descriptors, timers, threads, connections and memory are back; who stayed was served."""
+    """Descriptors, timers, connections and memory are back, threads few; who stayed was served."""
     come(service, origin, FIRST, seed=1)
     before = lowest(service)
 
@@ -107,7 +112,11 @@ def test_clients_that_leave_leave_nothing(service, origin):
     }
     assert outcomes - promised == set()
     assert {path for path, _ in outcomes} == {f"left/{path}" for path in CONTENTS}
+    assert {path for path, each in outcomes if each == RIGHT} == {
+        f"left/{path}" for path in ("small", "large", "slow")
+    }
     assert left == []
+    assert threads(service) <= THREADS
     assert growth < GROWTH_BYTES
     assert service.tracebacks() == []
 
