@@ -89,7 +89,9 @@ class Keyring:
 
     def _keys(self) -> list[str]:
         if self._key_file is None:
-            raise KeyUnusable(f"there is no key: set secrets.key_file and run {_INIT}")
+            raise KeyUnusable(
+                f"there is no key: set secrets.key_file, and run {_INIT} if there is no file yet"
+            )
         keys = keys_in(read_key_file(self._key_file))
         if not keys:
             raise KeyUnusable(
@@ -119,17 +121,27 @@ def read_key_file(path: Path) -> str:
             os.close(descriptor)
     except FileNotFoundError:
         raise KeyUnusable(
-            f"the key file {path} is not there: put it back, or run {_INIT}"
+            f"the key file {path} is not there: put it back, or run {_INIT} and set anew what it "
+            "had sealed"
         ) from None
     except OSError as error:
         raise KeyUnusable(f"the key file {path} cannot be read: {error.strerror}") from None
     if not _is_file(status):
         raise KeyUnusable(f"the key file {path} is not a regular file")
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not is_private(status.st_mode, status.st_uid):
         raise KeyUnusable(f"the key file {path} is open to others: run `chmod 600 {path}`")
     if len(content) > MAX_KEY_FILE_BYTES:
         raise KeyUnusable(f"the key file {path} is larger than {MAX_KEY_FILE_BYTES} bytes")
     return content.decode("utf-8", "surrogateescape")
+
+
+def is_private(mode: int, owner_id: int) -> bool:
+    """Whether nobody but its owner has a part in a file with this mode.
+
+    What root owns its group may read: so do secrets come that a container or a manager mounts.
+    """
+    allowed = stat.S_IRWXU | (stat.S_IRGRP if owner_id == 0 else 0)
+    return not stat.S_IMODE(mode) & ~allowed
 
 
 def keys_in(text: str) -> list[str]:

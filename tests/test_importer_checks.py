@@ -654,6 +654,14 @@ class SmallType:
             raise ConfigurationError(f"{key}: must be of type {allowed[key].__name__}")
 
 
+class NoSecretKeys(SmallType):
+    secret_keys = None
+
+
+class ListedObjects(SmallType):
+    object_keys = ("fields",)
+
+
 class UpperCaseScheme(SmallType):
     schemes = frozenset({"SMALL"})
 
@@ -743,6 +751,8 @@ class Crashing(SmallType):
 
 
 WRONG_TYPES = [
+    (type_checks.check_constants, NoSecretKeys, "secret_keys is no frozenset"),
+    (type_checks.check_constants, ListedObjects, "object_keys is no frozenset"),
     (type_checks.check_schemes, UpperCaseScheme, "in lower case"),
     (type_checks.check_schemes, SchemeWithColon, "without a colon"),
     (type_checks.check_normal_form, Changing, "changed what it was given"),

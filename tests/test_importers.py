@@ -11,6 +11,7 @@ import sys
 import pytest
 from cryptography.fernet import Fernet
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from streamer.errors import ConfigurationError, ImporterBroken, KeyUnusable
@@ -33,8 +34,11 @@ from streamer.errors import ConfigurationError
 class Importer:
     def __init__(self):
         self.closings = 0
+        self.goodbye = None
     async def close(self):
         self.closings += 1
+        if self.goodbye is not None:
+            await self.goodbye
 
 class Good:
     schemes = frozenset()
@@ -46,6 +50,16 @@ class Good:
         if "crash" in config:
             raise RuntimeError(config["crash"])
         return Importer()
+
+class Leaving:
+    def __init__(self):
+        raise SystemExit("install something first")
+
+class Listing(Good):
+    secret_keys = ["password"]
+
+class Silent:
+    schemes = frozenset()
 
 class Raising:
     def __init__(self):
@@ -65,6 +79,14 @@ class Stubborn(Good):
 class StubbornImporter:
     async def close(self):
         raise RuntimeError("not now")
+
+class Blunt(Good):
+    def build(self, config, surroundings):
+        return BluntImporter()
+
+class BluntImporter:
+    def close(self):
+        raise RuntimeError("not a coroutine either")
 """
 
 
@@ -80,6 +102,10 @@ def plugins(tmp_path, monkeypatch):
     points = {
         "good": "example_plugins:Good",
         "stubborn": "example_plugins:Stubborn",
+        "blunt": "example_plugins:Blunt",
+        "leaving": "example_plugins:Leaving",
+        "listing": "example_plugins:Listing",
+        "silent": "example_plugins:Silent",
         "hungry": "example_plugins:Hungry",
         "raising": "example_plugins:Raising",
         "absent": "example_plugins:Absent",
@@ -125,6 +151,15 @@ def test_broken_types_are_named_with_their_reasons(plugins):
     assert types["raising"] == "RuntimeError: no luck today"
     assert types["absent"].startswith("AttributeError: ")
     assert types["homeless"].startswith("ModuleNotFoundError: ")
+    assert types["leaving"] == "SystemExit: install something first"
+
+
+def test_type_that_does_not_say_what_is_secret_is_broken(plugins):
+    """What it forgot, or wrote as a list, would be stored in the clear."""
+    types = Registry().types()
+
+    assert types["listing"] == "TypeError: secret_keys is no frozenset"
+    assert types["silent"] == "AttributeError: 'Silent' object has no attribute 'secret_keys'"
 
 
 def test_type_is_loaded_when_it_is_needed(plugins):
@@ -340,7 +375,8 @@ def test_plugin_that_raises_something_else_is_broken_without_its_words(pool, log
     with pytest.raises(ImporterBroken) as caught:
         pool.importer(config(crash="a secret"))
 
-    assert str(caught.value) == "importer 'importer-1' cannot be used: it failed with RuntimeError"
+    why = str(caught.value)
+    assert why == "importer 'importer-1' cannot be used: the importer type failed with RuntimeError"
 
 
 def test_health_names_each_broken_importer_once(pool):
@@ -373,11 +409,38 @@ async def test_close_closes_every_importer(pool):
     assert [importer.closings for importer in importers] == [1, 1]
 
 
-def test_importer_that_fails_to_close_harms_no_request(pool, logged_failures):
-    """The failure is logged; the new revision serves."""
-    pool.importer(config(revision=1, type_="stubborn"))
+@pytest.mark.parametrize("type_", ["stubborn", "blunt"])
+def test_importer_that_fails_to_close_harms_no_request(pool, logged_failures, type_):
+    """The failure is logged; the new revision serves, and is the one for all."""
+    pool.importer(config(revision=1, type_=type_))
 
-    new = pool.importer(config(revision=2, type_="stubborn"))
+    new = pool.importer(config(revision=2, type_=type_))
 
-    assert new is not None
+    assert pool.importer(config(revision=2, type_=type_)) is new
     assert len(logged_failures.flush(RuntimeError)) == 1
+
+
+@pytest.mark.parametrize("type_", ["stubborn", "blunt"])
+@ensureDeferred
+async def test_importer_that_fails_to_close_keeps_no_other_from_it(pool, logged_failures, type_):
+    """Nor what the service has to stop after them."""
+    pool.importer(config(1, type_=type_))
+    good = pool.importer(config(2))
+
+    await pool.close()
+
+    assert good.closings == 1
+    assert len(logged_failures.flush(RuntimeError)) == 1
+
+
+def test_importers_do_not_wait_for_each_other_to_close(pool):
+    """One that takes its time is waited for, and cancelled with whoever waits."""
+    slow, quick = (pool.importer(config(number)) for number in (1, 2))
+    slow.goodbye = Deferred()
+
+    closing = Deferred.fromCoroutine(pool.close())
+
+    assert (slow.closings, quick.closings) == (1, 1)
+    assert not closing.called
+    closing.cancel()
+    assert closing.addErrback(lambda failure: failure.type).result is CancelledError

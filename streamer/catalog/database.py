@@ -98,12 +98,16 @@ class Database:
     def rewrite_file(self) -> None:
         """Leave nothing in a SQLite file, or beside it, of what was replaced or deleted.
 
-        Takes as long as copying it, and as much room. PostgreSQL is left to its own vacuum.
+        Takes as long as copying it, and as much room. PostgreSQL is left to its own vacuum. Raises
+        `CatalogUnavailable` where somebody goes on reading what was there before.
         """
         if self.is_sqlite:
             with self.reading() as connection:
                 connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                # Which does not fail when it cannot be done, and says so in its first column.
+                checkpoint = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                if checkpoint.scalars().one():
+                    raise CatalogUnavailable("others are reading it")
 
     def close(self) -> None:
         """Close idle connections; those in use close when they are given back."""

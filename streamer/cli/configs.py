@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -32,12 +34,29 @@ def stated_config(
     config = {} if stated_file is None else _read_object(stated_file)
     if url is not None:
         config["url"] = url
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not (key and equals):
-            raise click.UsageError("--set wants KEY=VALUE, KEY=@FILE, KEY=env:NAME or KEY=-")
+    stated = [_parts(assignment) for assignment in assignments]
+    if [value for _, value in stated].count("-") > 1:
+        raise click.UsageError("--set KEY=-: standard input can be read for one key alone")
+    for key, value in stated:
         config[key] = _stated_value(key, value, kind)
     return config
+
+
+def exposures(assignments: tuple[str, ...], kind: ImporterType) -> list[str]:
+    """What to say of each secret that stood on the command line itself."""
+    return [
+        f"{key} stood on the command line, which every user of this machine may have read: change "
+        f"it, and give it as {key}=@FILE, {key}=env:NAME or {key}=-"
+        for key, value in map(_parts, assignments)
+        if key in kind.secret_keys and not (value == "-" or value.startswith(("@", "env:")))
+    ]
+
+
+def _parts(assignment: str) -> tuple[str, str]:
+    key, equals, value = assignment.partition("=")
+    if not (key and equals):
+        raise click.UsageError("--set wants KEY=VALUE, KEY=@FILE, KEY=env:NAME or KEY=-")
+    return key, value
 
 
 def _read_object(path: Path) -> dict[str, object]:
@@ -58,6 +77,8 @@ def _stated_value(key: str, value: str, kind: ImporterType) -> object:
     A secret that merely looks like it is taken as it is: a password may be a JSON document.
     """
     text = _found_text(key, value)
+    if not text and key in kind.secret_keys:
+        raise click.UsageError(f"--set {key}: is empty; --unset removes what is there")
     looks_like_json = text == value and value.startswith(("[", "{"))
     if key in object_keys(kind) or (looks_like_json and key not in kind.secret_keys):
         return _read_json(key, text)
@@ -67,25 +88,30 @@ def _stated_value(key: str, value: str, kind: ImporterType) -> object:
 def _found_text(key: str, value: str) -> str:
     """Read a value from where it stands."""
     if value == "-":
-        return _checked(key, sys.stdin.read(MAX_VALUE_CHARACTERS + 1))
+        if sys.stdin is None:
+            raise click.UsageError(f"--set {key}: standard input is closed")
+        with _failures_told(key, "standard input"):
+            return _checked(key, sys.stdin.read(MAX_VALUE_CHARACTERS + 1))
     if value.startswith("@"):
-        return _read_value(key, Path(value[1:]))
+        place = value[1:]
+        with _failures_told(key, place), Path(place).open(encoding="utf-8") as file:
+            return _checked(key, file.read(MAX_VALUE_CHARACTERS + 1))
     if value.startswith("env:"):
         name = value.removeprefix("env:")
         if name not in os.environ:
             raise click.UsageError(f"--set {key}: {name} is not set in the environment")
-        return os.environ[name]
+        return _checked(key, os.environ[name])
     return value
 
 
-def _read_value(key: str, path: Path) -> str:
+@contextmanager
+def _failures_told(key: str, place: str) -> Iterator[None]:
     try:
-        with path.open(encoding="utf-8") as file:
-            return _checked(key, file.read(MAX_VALUE_CHARACTERS + 1))
+        yield
     except OSError as error:
-        raise click.UsageError(f"--set {key}: {path}: {error.strerror}") from None
+        raise click.UsageError(f"--set {key}: {place}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise click.UsageError(f"--set {key}: {path}: is not UTF-8") from None
+        raise click.UsageError(f"--set {key}: {place}: is not UTF-8") from None
 
 
 def _read_json(key: str, text: str) -> object:
@@ -99,7 +125,7 @@ def _checked(key: str, text: str) -> str:
     """Leave one line end out, and never a part of the value."""
     if len(text) > MAX_VALUE_CHARACTERS:
         raise click.UsageError(f"--set {key}: is longer than {MAX_VALUE_CHARACTERS} characters")
-    return text.removesuffix("\n").removesuffix("\r")
+    return text.removesuffix("\n")
 
 
 def config_document(stored: DownloadConfig, registry: Registry) -> dict[str, object]:

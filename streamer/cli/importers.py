@@ -11,11 +11,17 @@ from pathlib import Path
 import click
 
 from streamer.catalog import CatalogStore
-from streamer.cli.configs import config_document, shown_config, shown_value, stated_config
+from streamer.cli.configs import (
+    config_document,
+    exposures,
+    shown_config,
+    shown_value,
+    stated_config,
+)
 from streamer.cli.frame import Invocation, common_options, examples
-from streamer.cli.sealing import ImporterChange, rewritten
+from streamer.cli.sealing import ImporterChange, in_the_clear, rewritten
 from streamer.errors import OperationRefused
-from streamer.importers import Registry, split_config, warnings
+from streamer.importers import Registry, normalised, split_config, warnings
 from streamer.keyring import Keyring
 from streamer.model import DownloadConfig
 
@@ -70,14 +76,14 @@ def create(
     registry = Registry()
     kind = registry.type(type_name)
     stated = stated_config(url, assignments, stated_file, kind)
-    normalised = kind.normalise(stated)
-    config, secrets = split_config(kind, normalised)
+    normal = normalised(kind, stated)
+    config, secrets = split_config(kind, normal)
     keyring = Keyring(invocation.settings().secrets.key_file)
     with invocation.store() as store:
         created = store.create_importer(
             name, type_name, config, lambda id_: keyring.seal(id_, secrets) if secrets else None
         )
-    problems = warnings(kind, normalised)
+    problems = [*warnings(kind, normal), *exposures(assignments, kind)]
     document = {**config_document(created, registry), "problems": problems}
     invocation.answer(document, f"created importer {name}", *problems)
 
@@ -115,7 +121,8 @@ def update(
         keyring = Keyring(invocation.settings().secrets.key_file)
         change = ImporterChange(kind, keyring, stated, removals)
         updated = store.update_importer(name, change)
-        problems = [*change.warnings, *(rewritten(store) if change.uncovered else [])]
+        problems = [*change.warnings, *exposures(assignments, kind)]
+        problems += rewritten(store) if change.uncovered else []
     if change.unchecked is not None:
         problems.append(f"its secrets stay as they are and were not looked at: {change.unchecked}")
     document = {**config_document(updated, registry), "problems": problems}
@@ -148,15 +155,19 @@ def list_(invocation: Invocation) -> None:
     invocation.table(documents, columns, "there are no importers yet")
 
 
-@importer.command("delete")
+@importer.command("delete", short_help="Delete an importer that nothing needs.")
 @click.argument("name")
 @common_options
 @click.pass_obj
 def delete(invocation: Invocation, name: str) -> None:
-    """Delete the importer NAME, unless a publication needs it."""
+    """Delete the importer NAME, unless a publication or distribution needs it."""
     with invocation.store() as store:
+        was_clear = in_the_clear(store.importer(name), Registry())
         store.delete_importer(name)
-    invocation.answer({"deleted": name}, f"deleted importer {name}")
+        problems = rewritten(store) if was_clear else []
+    invocation.answer(
+        {"deleted": name, "problems": problems}, f"deleted importer {name}", *problems
+    )
 
 
 @importer.command("types", short_help="List the importer types of this installation.")

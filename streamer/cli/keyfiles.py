@@ -9,9 +9,11 @@ it did not read.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -46,11 +48,16 @@ def add_key(path: Path) -> None:
 
 
 def keep_first_key(path: Path) -> int:
-    """Remove all keys but the first; gives how many went."""
+    """Remove all keys but the first; gives how many went.
+
+    They are removed from what a killed command left beside the file, too. Other commands wait.
+    """
     lines = read_key_file(path).split("\n")
     keyed = [place for place, line in enumerate(lines) if key_of(line)]
     if keyed[1:]:
         _replace(path, [line for place, line in enumerate(lines) if place not in keyed[1:]])
+    with _failures_told(path):
+        _clear_away_leftovers(path.resolve())
     return len(keyed[1:])
 
 
@@ -60,23 +67,28 @@ def _new_key() -> str:
 
 def _replace(path: Path, lines: list[str]) -> None:
     with _failures_told(path):
-        # A link in its place goes on leading to it, and its owner stays its owner.
+        # A link in its place goes on leading to it, and whoever could read it still can.
         file = path.resolve()
         status = file.stat()
-        _put(file, "\n".join(lines), os.replace, owner=(status.st_uid, status.st_gid))
+        _put(file, "\n".join(lines), os.replace, like=status)
 
 
 def _put(
     path: Path,
     text: str,
     move: Callable[[str, Path], None],
-    owner: tuple[int, int] = (-1, -1),
+    like: os.stat_result | None = None,
 ) -> None:
-    """Write a file that only its owner may read, and give it its name when it is on the disk."""
+    """Write a file and give it its name when it is on the disk.
+
+    Only its owner may read it, who is its writer; or it belongs to whom the file before did.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchown(descriptor, *owner)
+            if like is not None:
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
             file.write(text.encode("utf-8", "surrogateescape"))
             file.flush()
             os.fsync(descriptor)
@@ -84,6 +96,11 @@ def _put(
         _sync_folder(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _clear_away_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f".{escape(path.name)}.????????.new"):
+        leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

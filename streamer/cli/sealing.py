@@ -18,7 +18,14 @@ from dataclasses import replace
 
 from streamer.catalog import CatalogStore
 from streamer.errors import CatalogError, ConfigurationError, KeyUnusable, OperationRefused
-from streamer.importers import ImporterType, Registry, split_config, warnings, whole_config
+from streamer.importers import (
+    ImporterType,
+    Registry,
+    normalised,
+    split_config,
+    warnings,
+    whole_config,
+)
 from streamer.keyring import Keyring, sealed_keys
 from streamer.model import DownloadConfig
 
@@ -40,7 +47,7 @@ class ImporterChange:
         self.unchecked: str | None = None
         """Why the secrets were not looked at, if they were not."""
         self.uncovered = False
-        """Whether a secret that was in the clear is sealed now."""
+        """Whether a secret that was in the clear is no more."""
         self.warnings: list[str] = []
         """What the type says of the config that it accepts."""
 
@@ -65,17 +72,19 @@ class ImporterChange:
         return {**kept, **self._stated}
 
     def _normalised(self, config: Mapping[str, object]) -> dict[str, object]:
-        normalised = self._kind.normalise(config)
-        self.warnings = warnings(self._kind, normalised)
-        return normalised
+        normal = normalised(self._kind, config)
+        self.warnings = warnings(self._kind, normal)
+        return normal
 
     def _changes_a_secret(self) -> bool:
         return not self._kind.secret_keys.isdisjoint([*self._stated, *self._removals])
 
     def _sealed(self, stored: DownloadConfig, config: Mapping[str, object]) -> DownloadConfig:
-        normalised = self._normalised(config)
-        plain, secrets = split_config(self._kind, normalised)
+        normal = self._normalised(config)
+        plain, secrets = split_config(self._kind, normal)
+        was_clear = bool(split_config(self._kind, stored.config)[1])
         if not secrets:
+            self.uncovered = was_clear
             return replace(stored, config=plain, sealed=None)
         try:
             sealed = self._keyring.seal(stored.id, secrets)
@@ -83,8 +92,8 @@ class ImporterChange:
             if self._changes_a_secret():
                 raise
             # In the clear since there was no key, and no worse for staying so; `check` tells it.
-            return replace(stored, config=normalised, sealed=None)
-        self.uncovered = bool(split_config(self._kind, stored.config)[1])
+            return replace(stored, config=normal, sealed=None)
+        self.uncovered = was_clear
         return replace(stored, config=plain, sealed=sealed)
 
     def _with_secrets_unseen(self, stored: DownloadConfig, why: KeyUnusable) -> DownloadConfig:
@@ -135,7 +144,10 @@ def rewritten(store: CatalogStore) -> list[str]:
     try:
         store.rewrite_file()
     except CatalogError as error:
-        return [f"the catalog's file may still hold what was in the clear: {error}"]
+        return [
+            f"the catalog's file may still hold what was in the clear: {error}; run `sqlite3 FILE "
+            "VACUUM` on it when nobody uses it, the service stopped"
+        ]
     return []
 
 

@@ -48,7 +48,7 @@ def secrets() -> None:
 def init(context: click.Context, stated_key_file: Path | None) -> None:
     """Make a key file that nobody else may read, and seal secrets that are in the clear.
 
-    An existing file is left alone. Exits with 1 if there are secrets sealed with another key.
+    An existing file is refused. Exits with 1 if there are secrets sealed with another key.
     """
     invocation = context.ensure_object(Invocation)
     path, is_set = _key_file(invocation, stated_key_file)
@@ -60,7 +60,8 @@ def init(context: click.Context, stated_key_file: Path | None) -> None:
             lambda stored: list(resealed(_unsealed(stored), registry, keyring))
         )
         problems = list(secret_problems(store.importers(), registry, keyring))
-        problems += rewritten(store) if sealed else []
+        # There may be traces of what was in the clear before, and was changed or deleted.
+        problems += rewritten(store)
     names = [one.name for one in sealed]
     document = {"key_file": str(path), "is_set": is_set, "sealed": names, "problems": problems}
     invocation.answer(document, *_init_lines(path, is_set, names), *problems)
@@ -92,13 +93,14 @@ def _init_lines(path: Path, is_set: bool, names: Sequence[str]) -> list[str]:
 )
 @_key_file_option
 @common_options
-@click.pass_obj
-def rotate(invocation: Invocation, stated_key_file: Path | None, drops_old: bool) -> None:
+@click.pass_context
+def rotate(context: click.Context, stated_key_file: Path | None, drops_old: bool) -> None:
     """Put a new key first into the key file and seal all secrets with it; connections stay.
 
     The old keys stay too, until `--drop-old`: first bring the file to every machine that shares
     the catalog. May be interrupted at any point and run again.
     """
+    invocation = context.ensure_object(Invocation)
     path, _ = _key_file(invocation, stated_key_file)
     keyring = Keyring(path)
     registry = Registry()
@@ -123,6 +125,8 @@ def rotate(invocation: Invocation, stated_key_file: Path | None, drops_old: bool
         f"sealed with the first key: {', '.join(names) or 'nothing had to be'}",
         *problems,
     )
+    if problems:
+        context.exit(FAILED)
 
 
 def _drop_old(store: CatalogStore, keyring: Keyring, path: Path) -> int:

@@ -10,13 +10,14 @@ the part that the catalog shows and the part that is sealed, and put together ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from cachetools import LRUCache
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -72,6 +73,26 @@ class ImporterType(Protocol):
         """Make an importer from a config with its secrets; raises `ConfigurationError`."""
 
 
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Turn whatever a type does wrong into `ConfigurationError`.
+
+    The words of a plugin's own fault may hold what it was given, so they are not repeated.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"the importer type failed with {type(error).__name__}") from None
+
+
+def normalised(kind: ImporterType, config: Mapping[str, object]) -> dict[str, object]:
+    """The form of a config that is stored; raises `ConfigurationError`, whatever the type does."""
+    with faults_named():
+        return kind.normalise(config)
+
+
 def split_config(
     kind: ImporterType, config: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
@@ -93,7 +114,8 @@ def object_keys(kind: ImporterType) -> frozenset[str]:
 def warnings(kind: ImporterType, config: Mapping[str, object]) -> list[str]:
     """What a type says of a config that it accepts, such as that it trusts anybody."""
     say: Callable[[Mapping[str, object]], list[str]] | None = getattr(kind, "warnings", None)
-    return [] if say is None else list(say(config))
+    with faults_named():
+        return [] if say is None else list(say(config))
 
 
 def secrets_set(kind: ImporterType, stored: DownloadConfig) -> frozenset[str]:
@@ -134,13 +156,21 @@ class Registry:
         if name in self._loaded or name in self._reasons:
             return self._reasons.get(name)
         try:
-            self._loaded[name] = self._entry_points[name].load()()
+            self._loaded[name] = _checked(self._entry_points[name].load()())
         except OSError as error:
             # Too many open files, a disk that is away: it may pass, so it is not remembered.
             return f"{type(error).__name__}: {error}"
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._reasons[name] = f"{type(error).__name__}: {error}"
         return self._reasons.get(name)
+
+
+def _checked(kind: ImporterType) -> ImporterType:
+    """Refuse a type that does not say what is secret: all of it would be stored in the clear."""
+    for name in ("schemes", "secret_keys"):
+        if not isinstance(getattr(kind, name), frozenset):
+            raise TypeError(f"{name} is no frozenset")
+    return kind
 
 
 class ImporterPool:
@@ -176,21 +206,19 @@ class ImporterPool:
         return sorted(sentence for _, sentence in self._broken.values())
 
     async def close(self) -> None:
-        """Close the idle connections of all importers."""
-        importers = [importer for _, importer in self._importers.values()]
+        """Close the idle connections of all importers, which do not wait for each other."""
+        closings = [_close(importer) for _, importer in self._importers.values()]
         self._importers.clear()
-        for importer in importers:
-            await importer.close()
+        for closing in closings:
+            await closing
 
     def _build(self, config: DownloadConfig) -> Importer:
         try:
             kind = self._registry.type(config.type)
-            built = kind.build(whole_config(config, self._keyring), self._surroundings)
+            with faults_named():
+                built = kind.build(whole_config(config, self._keyring), self._surroundings)
         except ConfigurationError as error:
             why = str(error)
-        except Exception as error:
-            # A plugin's own fault; its message may hold what it was given, so it is not repeated.
-            why = f"it failed with {type(error).__name__}"
         else:
             self._broken.pop(config.id, None)
             return built
@@ -209,6 +237,15 @@ class _ClosingCache(LRUCache[int, tuple[int, Importer]]):
         return id_, (revision, importer)
 
 
-def _close(importer: Importer) -> None:
-    closing = Deferred.fromCoroutine(importer.close())
-    closing.addErrback(lambda failure: _log.failure("closing an importer failed", failure))
+def _close(importer: Importer) -> Deferred[None]:
+    """Begin to close an importer; what it does wrong is logged and harms nobody else."""
+    return Deferred.fromCoroutine(_closed(importer))
+
+
+async def _closed(importer: Importer) -> None:
+    try:
+        await importer.close()
+    except CancelledError:
+        raise
+    except Exception:
+        _log.failure("closing an importer failed")

@@ -47,6 +47,13 @@ def check_type(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = (
         check(kind, configs, secrets)
 
 
+def check_constants(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+    """What a type says of its keys are frozensets; without the first two it is not loaded."""
+    for name in ("schemes", "secret_keys", "object_keys"):
+        stated: object = getattr(kind, name, frozenset() if name == "object_keys" else None)
+        require(isinstance(stated, frozenset), f"{name} is no frozenset")
+
+
 def check_schemes(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
     """Schemes are written as they are compared."""
     wrong = [each for each in kind.schemes if each != each.lower() or ":" in each]
@@ -133,6 +140,7 @@ def _quoted(secret: str) -> str:
 TypeCheck = Callable[[ConfigChecker, Configs, Sequence[str]], None]
 
 TYPE_CHECKS: tuple[TypeCheck, ...] = (
+    check_constants,
     check_schemes,
     check_normal_form,
     check_dump,

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,12 +18,14 @@ from pathlib import Path
 import pytest
 from alembic import command as alembic
 from alembic.config import Config
-from commands import command_in
+from commands import command_in, environ_of
 from cryptography.fernet import Fernet
 from sqlalchemy import create_engine
 
 import streamer
-from streamer.catalog import open_store
+from streamer.catalog import CatalogStore, open_store
+from streamer.catalog.database import Database
+from streamer.cli.sealing import rewritten
 from streamer.importers import GROUP
 from streamer.keyring import Keyring, keys_in
 
@@ -32,6 +35,14 @@ NEW_PASSWORD = "hunter3-battery-staple"
 HTTP = ("--type", "http", "--url", "https://h/")
 WITH_PASSWORD = (*HTTP, "--set", "username=u", "--set", "password=env:PASSWORD")
 
+CLUMSY = """
+class Clumsy:
+    schemes = frozenset()
+    secret_keys = frozenset({"password"})
+
+    def normalise(self, config):
+        raise ValueError(f"cannot use {config}")
+"""
 PLUGIN = """
 from streamer.errors import ConfigurationError
 
@@ -270,7 +281,7 @@ def test_importer_with_a_secret_and_no_setting_is_told_of_it(command):
     done = command("importer", "create", "m", *WITH_PASSWORD, PULP_STREAMER__SECRETS__KEY_FILE="")
 
     assert 2 == done.code
-    assert "set secrets.key_file and run `pulp-streamer secrets init`" in done.err
+    assert "set secrets.key_file, and run `pulp-streamer secrets init`" in done.err
 
 
 def test_commands_that_need_no_secret_need_no_key(sealed, folder):
@@ -396,18 +407,119 @@ def test_secrets_copied_to_another_importer_are_found_by_check(sealed, folder):
     ] == done.document["problems"]
 
 
+@pytest.mark.parametrize("way", ["env:LINE", "@line", "-"])
+def test_line_end_behind_a_secret_is_left_out(keyed, folder, way):
+    """Editors, `echo` and orchestrators put one there."""
+    line = f"{PASSWORD}\n"
+    (folder / "line").write_text(line)
+    options = ("--set", "username=u", "--set", f"password={way}")
+
+    keyed("importer", "create", "m", *HTTP, *options, text=line.encode(), LINE=line)
+
+    assert {"password": PASSWORD} == secrets_of(folder)
+
+
+@pytest.mark.parametrize("way", ["env:EMPTY", "@empty", "-", ""])
+def test_empty_secret_is_refused(sealed, folder, way):
+    """A variable or a file that was not filled would go unnoticed, and the secret with it."""
+    (folder / "empty").write_text("\n")
+
+    done = sealed("importer", "update", "m", "--set", f"password={way}", EMPTY="")
+
+    assert 2 == done.code
+    assert "--set password: is empty; --unset removes" in done.err
+    assert {"password": PASSWORD} == secrets_of(folder)
+
+
+def test_standard_input_is_read_for_one_key_alone(keyed):
+    """The second would find nothing there."""
+    options = ("--set", "password=-", "--set", "bearer_token=-")
+
+    done = keyed("importer", "create", "m", *HTTP, *options, text=PASSWORD.encode())
+
+    assert 2 == done.code
+    assert "standard input can be read for one key alone" in done.err
+
+
+@pytest.mark.parametrize("way", ["@wrong", "-"])
+def test_secret_that_is_no_text_is_refused_without_its_bytes(keyed, folder, way):
+    """Whether it was read from a file or from standard input."""
+    content = PASSWORD.encode() + b"\xff"
+    (folder / "wrong").write_bytes(content)
+
+    done = keyed("importer", "create", "m", *HTTP, "--set", f"password={way}", text=content)
+
+    assert 2 == done.code
+    assert "is not UTF-8" in done.err
+    assert PASSWORD not in done.err
+
+
+def test_standard_input_that_is_closed_is_refused(keyed, folder):
+    """In a sentence; whatever the interpreter opened in its place meanwhile is no secret."""
+    arguments = ("importer", "create", "m", *HTTP, "--set", "password=-")
+
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "streamer.cli", *arguments],
+        env=environ_of(folder),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    sentence = done.stderr.splitlines()[-1]
+    assert 2 == done.returncode
+    assert sentence.startswith(b"Error: --set password: ")
+
+
+def test_secret_on_the_command_line_is_taken_and_told_to_be_seen(keyed, folder):
+    """It stood in the process list, which nobody can take back."""
+    secret = ("--set", f"password={PASSWORD}")
+
+    made = keyed("importer", "create", "m", *HTTP, "--set", "username=u", *secret)
+    changed = keyed("importer", "update", "m", *secret, "--json")
+
+    told = [made.out, *changed.document["problems"]]
+    assert [(0, ""), (0, "")] == [(made.code, made.err), (changed.code, changed.err)]
+    assert [True] * 2 == ["password stood on the command line" in one for one in told]
+    assert not any(PASSWORD in one for one in told)
+    assert "username stood" not in made.out
+
+
+def test_secret_from_elsewhere_is_told_nothing_of(sealed):
+    """Whoever did it right is left alone."""
+    done = sealed("importer", "update", "m", "--set", "password=env:PASSWORD", "--json")
+
+    assert [] == done.document["problems"]
+
+
+@pytest.mark.parametrize("change", ["create", "update"])
+def test_plugin_that_repeats_its_config_is_not_quoted(keyed, folder, plugin, change):
+    """What it raises may hold the secret, as pydantic's own sentences do."""
+    if change == "update":
+        with open_store(f"sqlite:///{folder}/catalog.db") as store:
+            store.create_importer("c", "clumsy", {})
+    kind = ("--type", "clumsy") if change == "create" else ()
+
+    done = keyed("importer", change, "c", *kind, "--set", "password=env:PASSWORD")
+
+    assert (2, "") == (done.code, done.out)
+    assert "pulp-streamer: the importer type failed with ValueError\n" == done.err
+
+
 # -- secrets that are objects --------------------------------------------------------------------
 
 
 @pytest.fixture
 def plugin(tmp_path_factory, monkeypatch):
-    """Install an importer type `fields` with a secret object."""
+    """Install an importer type `fields` with a secret object, and one that repeats its config."""
     folder = tmp_path_factory.mktemp("plugin")
-    (folder / "fields_plugin.py").write_text(PLUGIN)
+    (folder / "fields_plugin.py").write_text(PLUGIN + CLUMSY)
     metadata = folder / "fields_plugin-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fields-plugin\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\nfields = fields_plugin:Fields\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[{GROUP}]\nfields = fields_plugin:Fields\nclumsy = fields_plugin:Clumsy\n"
+    )
     monkeypatch.syspath_prepend(str(folder))
     yield
     sys.modules.pop("fields_plugin", None)
@@ -511,6 +623,20 @@ def test_old_keys_are_dropped_when_nothing_needs_them(sealed, folder):
     assert stale.sealed != importer(folder).sealed
 
 
+def test_old_keys_are_dropped_from_what_a_killed_rotation_left(sealed, folder):
+    """Beside the file that the link leads to, where it was being written."""
+    (folder / "there[1]").mkdir()
+    (folder / "keys").rename(folder / "there[1]" / "keys")
+    (folder / "keys").symlink_to("there[1]/keys")
+    for name in (".keys.1a2b_c3d.new", ".keys.of-mine.new"):
+        (folder / "there[1]" / name).touch()
+
+    done = sealed("secrets", "rotate", "--drop-old", "--json")
+
+    assert (0, 0) == (done.code, done.document["dropped"])
+    assert {"keys", ".keys.of-mine.new"} == {path.name for path in (folder / "there[1]").iterdir()}
+
+
 def test_rotate_is_refused_where_a_secret_cannot_be_opened(sealed, folder):
     """Neither the file nor the catalog changes; the importer is named."""
     (folder / "keys").unlink()
@@ -606,6 +732,41 @@ def test_secret_in_the_clear_is_shown_as_set_and_found_by_check(inherited):
     ] == checked.document["problems"]
 
 
+def test_importer_in_the_clear_is_deleted_and_leaves_no_trace(inherited, folder):
+    """Nor does the one that was deleted before."""
+    with open_elsewhere(folder):
+        done = inherited("importer", "delete", "m", "--json")
+        after = catalog_bytes(folder)
+
+    assert {"deleted": "m", "problems": []} == done.document
+    assert not any(text.encode() in after for text in (PASSWORD, OLDER_PASSWORD))
+
+
+def test_init_leaves_no_trace_where_nothing_is_left_to_seal(inherited, folder):
+    """An importer may have been changed before there was a key."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        connection.execute("UPDATE importers SET config = '{}'")
+        connection.commit()
+    before = catalog_bytes(folder)
+
+    with open_elsewhere(folder):
+        inherited("secrets", "init")
+        after = catalog_bytes(folder)
+
+    assert OLDER_PASSWORD.encode() in before
+    assert not any(text.encode() in after for text in (PASSWORD, OLDER_PASSWORD))
+
+
+def test_secret_in_the_clear_is_unset_and_leaves_no_trace(inherited, folder):
+    """For which no key is needed."""
+    with open_elsewhere(folder):
+        done = inherited("importer", "update", "m", "--unset", "password", "--json")
+        after = catalog_bytes(folder)
+
+    assert ("unset", []) == (done.document["config"]["password"], done.document["problems"])
+    assert not any(text.encode() in after for text in (PASSWORD, OLDER_PASSWORD))
+
+
 @pytest.mark.parametrize("way", ["init", "rotate", "update"])
 def test_secret_in_the_clear_is_sealed_and_leaves_no_trace(inherited, folder, way):
     """Neither in the catalog nor in what SQLite keeps beside it; the upgrade's copy is older."""
@@ -627,6 +788,25 @@ def test_secret_in_the_clear_is_sealed_and_leaves_no_trace(inherited, folder, wa
     for text in (PASSWORD, OLDER_PASSWORD):
         assert (True, False) == (text.encode() in before, text.encode() in after)
     assert 0 == inherited("catalog", "check").code
+
+
+def test_file_that_is_being_read_is_said_to_hold_what_was_in_the_clear(inherited, folder):
+    """Whoever goes on reading keeps SQLite from forgetting it."""
+    database = Database(f"sqlite:///{folder}/catalog.db", time_limit_seconds=0.1)
+    with (
+        CatalogStore(database, lambda: 0.0) as store,
+        closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as reader,
+    ):
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM importers").fetchall()
+        busy = rewritten(store)
+        reader.execute("COMMIT")
+        idle = rewritten(store)
+
+    assert ["the catalog's file may still hold what was in the clear"] == [
+        one.partition(":")[0] for one in busy
+    ]
+    assert [] == idle
 
 
 @contextlib.contextmanager
