@@ -125,6 +125,8 @@ class Origin:
             self.most_connections = max(self.most_connections, established)
         try:
             if self._tls is not None:
+                # Python's ssl forgets to close a socket that was reset before it is wrapped.
+                connection.recv(1, socket.MSG_PEEK)
                 connection = self._tls.wrap_socket(connection, server_side=True)
             while (head := self._read_head(connection)) is not None:
                 conversation = Conversation(connection, head)

@@ -148,7 +148,9 @@ class Client(Protocol):
 
     def _reached(self, server, request):
         self._server = server
-        if request:
+        if self.is_lost:
+            server.transport.abortConnection()
+        elif request:
             server.transport.write(request)
         else:
             self._is_tunnel = True

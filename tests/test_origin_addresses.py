@@ -7,7 +7,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -143,6 +143,8 @@ def test_host_that_may_be_public_may_be_asked_of_a_proxy(host):
         pytest.param("a.b.localhost", id="rfc6761-6.3-below"),
         pytest.param("localhost.localdomain", id="hosts-file"),
         pytest.param("ip6-localhost", id="hosts-file-ipv6"),
+        pytest.param("localhost6", id="hosts-file-localhost6"),
+        pytest.param("Localhost4.LocalDomain4.", id="hosts-file-localhost4"),
         pytest.param("127.0.0.1", id="loopback"),
         pytest.param("127.0.0.1.", id="loopback-absolute"),
         pytest.param("127.1", id="loopback-short"),
@@ -263,4 +265,41 @@ def test_cancelled_connection_leaves_no_timer():
     attempt.cancel()
 
     assert connecting.results[-1].check(ConnectingCancelledError)
+    assert connecting.reactor.getDelayedCalls() == []
+
+
+class LateNames(Names):
+    """A resolver whose answer comes when a test lets it."""
+
+    def resolveHostName(self, *question):
+        self._question = question
+
+    def answer(self):
+        super().resolveHostName(*self._question)
+
+
+def test_name_that_is_found_after_all_was_cancelled_is_not_connected_to():
+    """A look-up runs in a thread and cannot be called back."""
+    connecting = Connecting()
+    connecting.reactor.nameResolver = names = LateNames(PUBLIC)
+    attempt = connecting.connect()
+
+    attempt.cancel()
+    names.answer()
+
+    assert connecting.connected_to == []
+    assert connecting.reactor.getDelayedCalls() == []
+
+
+def test_address_that_does_not_answer_holds_nobody_up():
+    """RFC 8305 5: the next one is tried, and the first is given up when that answers."""
+    connecting = Connecting(PUBLIC_6, PUBLIC)
+    silent, answering = connecting.reactor.connectors
+
+    protocol = connecting.reactor.tcpClients[1][2].buildProtocol(None)
+    protocol.makeConnection(StringTransport())
+
+    assert connecting.connected_to == [PUBLIC_6, PUBLIC]
+    assert isinstance(connecting.results[0], Protocol)
+    assert (silent.stoppedConnecting, answering.stoppedConnecting) == (True, False)
     assert connecting.reactor.getDelayedCalls() == []

@@ -30,14 +30,14 @@ from twisted.web.error import SchemeNotSupported
 from zope.interface import implementer
 
 from streamer.downloaders.addresses import anywhere
-from streamer.downloaders.connections import Connections, Dial, OriginEndpoints
+from streamer.downloaders.connections import MAX_ORIGINS, Connections, Dial, OriginEndpoints
 from streamer.downloaders.limits import Slots
 from streamer.downloaders.tls import OriginPolicy, TlsSettings
 from streamer.downloaders.tunnels import ForwardingAgent, TunnelEndpoint
 from streamer.errors import OriginNonsense, ProxyFailed
 
 UNASKED = "it sends what was not asked for"
-URL = b"http://192.0.2.1/f"
+URL = "http://192.0.2.1/f"
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -136,11 +136,11 @@ class Agency:
             persistent_per_host=64,
         )
 
-    def request(self):
-        return self._connections.agent(URL.decode()).request(b"GET", URL)
+    def request(self, url=URL):
+        return self._connections.agent(url).request(b"GET", url.encode())
 
-    def ask(self):
-        asked = self.request()
+    def ask(self, url=URL):
+        asked = self.request(url)
         asked.addCallback(self._deliver)
         asked.addErrback(self.results.append)
 
@@ -415,6 +415,39 @@ def test_client_that_stops_takes_nothing_more(agency):
     assert (agency.connections, line.producerState) == (2, "stopped")
 
 
+# -- many origins
+
+
+def test_idle_connections_to_many_origins_are_bounded():
+    """Whoever redirects to one name after the other fills no table of descriptors."""
+    agency = Agency()
+    lines = []
+
+    for number in range(5 * MAX_ORIGINS):
+        agency.ask(f"http://198.51.100.{number}/f")
+        lines.append(agency.connect())
+        lines[-1].send(LENGTH)
+        agency.reactor.advance(0)
+
+    assert agency.results == [b"hello"] * len(lines)
+    assert sum(not line.is_over for line in lines) == MAX_ORIGINS
+
+
+def test_idle_connections_to_a_few_origins_are_kept():
+    """In turn, as mirrors are asked."""
+    agency = Agency()
+    lines = {}
+
+    for number in [*range(MAX_ORIGINS)] * 3:
+        agency.ask(f"http://198.51.100.{number}/f")
+        if number not in lines:
+            lines[number] = agency.connect()
+        lines[number].send(LENGTH)
+        agency.reactor.advance(0)
+
+    assert [line.requests for line in lines.values()] == [3] * MAX_ORIGINS
+
+
 # -- a slot for each connection
 
 
@@ -564,6 +597,11 @@ def test_proxy_is_asked_for_host_and_port(host, target, authorization, field):
         pytest.param(b"HTTP/1.1 200 Connection established\r\n\r\n", id="200"),
         pytest.param(b"HTTP/1.0 204\r\nVia: 1.0 p\r\n\r\n", id="rfc9110-9.3.6-any-2xx"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", id="rfc9110-9.3.6-length"),
+        pytest.param(
+            b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            id="rfc9110-9.3.6-length-and-coding",
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", id="rfc9110-9.3.6-nonsense"),
         pytest.param(b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", id="rfc9110-15.2"),
     ],
 )

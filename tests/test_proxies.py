@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 
-from streamer.downloaders.proxies import Proxy, check_proxy
+from streamer.downloaders.proxies import PORTS, Proxy, check_proxy
 from streamer.errors import ConfigurationError
 
 URL = "http://proxy.example:3128"
+
+
+def is_used_for(proxy, url):
+    parts = urlsplit(url)
+    return proxy.leads_to(parts.hostname, parts.port or PORTS[parts.scheme])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_url_of_an_exception_goes_without_the_proxy(exception, url):
     proxy = Proxy(URL, no_proxy=("unused.example", exception))
 
     check_proxy(proxy)
-    assert proxy.is_used_for(url) is False
+    assert is_used_for(proxy, url) is False
 
 
 @pytest.mark.parametrize(
@@ -68,23 +75,24 @@ def test_url_of_an_exception_goes_without_the_proxy(exception, url):
         ("192.0.2.1:8080", "http://192.0.2.1/"),
         ("2001:db8::/32", "http://192.0.2.1/"),
         ("[2001:db8::1]:8080", "http://[2001:db8::1]/"),
-        ("2.1", "http://192.0.2.11/"),
+        ("127.0.0.0/8", "http://2130706433/"),
+        ("192.0.2.0/24", "http://[::ffff:192.0.2.1]/"),
     ],
 )
 def test_other_urls_go_through_the_proxy(exception, url):
     """What only looks alike is no exception."""
-    assert Proxy(URL, no_proxy=(exception,)).is_used_for(url) is True
+    assert is_used_for(Proxy(URL, no_proxy=(exception,)), url) is True
 
 
 def test_proxy_without_exceptions_is_for_everything():
     """Loopback too: who sets a proxy says what it is not for."""
     urls = ["http://host.example/", "https://[::1]/", "http://localhost:8080/"]
 
-    assert [Proxy(URL).is_used_for(url) for url in urls] == [True, True, True]
+    assert [is_used_for(Proxy(URL), url) for url in urls] == [True, True, True]
 
 
-def test_host_and_port_are_judged_as_the_url_is():
-    """Whatever case somebody left them in."""
+def test_host_is_judged_in_any_case_and_with_its_dot():
+    """Whatever somebody left it in."""
     proxy = Proxy(URL, no_proxy=("host.example:8080", "2001:db8::/32"))
     places = [("Host.Example.", 8080), ("host.example", 80), ("2001:DB8::1", 443)]
 
@@ -138,7 +146,27 @@ def test_url_says_how_the_proxy_is_reached(url, expected):
         (Proxy(URL, username="a:b"), "username: must not hold a colon"),
         *[
             (Proxy(URL, no_proxy=(text,)), "no_proxy: an entry is no name, address, network or *")
-            for text in ["", "http://host.example", "a b", "host.example/24", "a..b", "a:b:c"]
+            for text in [
+                "",
+                ".",
+                "*.",
+                "http://host.example",
+                "a b",
+                "host.example/24",
+                "a..b",
+                "a:b:c",
+                "*host.example",
+                "*.*.example",
+                "bücher.example",
+                "192.168.",
+                "10.",
+                "2.1",
+                "192.0.2.0/33",
+            ]
+        ],
+        *[
+            (Proxy(URL, no_proxy=(text,)), "no_proxy: a port is a number from 1 to 65535")
+            for text in ["host.example:0", "*:65536", "[2001:db8::1]:99999"]
         ],
     ],
 )

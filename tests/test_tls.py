@@ -12,8 +12,10 @@ import subprocess
 import sys
 
 import pytest
-from chains import authority
+from chains import authority, on_its_own
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -25,6 +27,7 @@ ROOT = authority()
 MIDDLE = ROOT.issue("one that signs for the authority", is_authority=True)
 ORIGIN = ROOT.issue("an origin", alternatives=["origin.example", "192.0.2.1", "2001:db8::1"])
 CLIENT = ROOT.issue("a client")
+TRUSTING = TlsSettings(ca_cert=ROOT.pem)
 STRANGER = authority("another authority").issue("a stranger", alternatives=["origin.example"])
 
 
@@ -211,9 +214,6 @@ def meet(settings, context, host="origin.example", port=443, presents=lambda hos
     return Meeting(OriginPolicy(settings, presents), context, host, port)
 
 
-TRUSTING = TlsSettings(ca_cert=ROOT.pem)
-
-
 @pytest.mark.parametrize(
     ("host", "name"),
     [
@@ -254,6 +254,142 @@ def test_certificate_that_does_not_name_the_host_is_refused(tmp_path, issued, ho
     meeting = meet(settings, issued.server_context(tmp_path), host)
 
     assert meeting.is_agreed is not validation
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        pytest.param("*.example.com", "a.example.com", id="rfc9525-6.3-wildcard"),
+        pytest.param("*.Example.COM", "A.example.com", id="rfc9525-6.3-capitals"),
+        pytest.param("*.example.com", "a.example.com.", id="wildcard-trailing-dot"),
+        pytest.param("xn--bcher-kva.example", "xn--bcher-kva.example", id="rfc9525-6.3-a-label"),
+        pytest.param("my_host.example", "my_host.example", id="underscore"),
+        pytest.param("2001:db8::1", "2001:DB8:0::1", id="rfc5952-4-ipv6"),
+    ],
+)
+def test_name_in_another_form_is_the_host(tmp_path, name, host):
+    """RFC 9525 section 6.3."""
+    issued = ROOT.issue("an origin", alternatives=[name])
+
+    assert meet(TRUSTING, issued.server_context(tmp_path), host).is_agreed
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        pytest.param("*.example.com", "example.com", id="rfc9525-6.3-nothing-for-it"),
+        pytest.param("*.example.com", "a.b.example.com", id="rfc9525-6.3-two-labels"),
+        pytest.param("f*.example.com", "fa.example.com", id="rfc9525-6.3-part-of-a-label"),
+        pytest.param("a.*.com", "a.example.com", id="rfc9525-6.3-not-the-first"),
+        pytest.param("*.com", "example.com", id="below-a-top-level"),
+        pytest.param("*", "host", id="everything"),
+        pytest.param("*.example", "xn--bcher-kva.example", id="rfc9525-7.3-a-label"),
+        pytest.param("origin.example\0.evil.example", "origin.example", id="nul"),
+        pytest.param(x509.DNSName("192.0.2.1"), "192.0.2.1", id="rfc9525-6.4-text"),
+        pytest.param(x509.DNSName("*.0.2.1"), "192.0.2.1", id="wildcard-of-addresses"),
+        pytest.param("192.0.2.1", "::ffff:192.0.2.1", id="mapped"),
+        pytest.param(
+            x509.UniformResourceIdentifier("https://origin.example/"), "origin.example", id="uri"
+        ),
+    ],
+)
+def test_name_that_only_resembles_the_host_is_another(tmp_path, name, host):
+    """RFC 9525 sections 6.3 and 6.4; no address is a name."""
+    issued = ROOT.issue(host, alternatives=[name])
+
+    assert not meet(TRUSTING, issued.server_context(tmp_path), host).is_agreed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(x509.DNSName("192.0.2.1"), id="address-as-a-name"),
+        pytest.param("*", id="wildcard-alone"),
+        pytest.param("a.*.example", id="wildcard-within"),
+        pytest.param(x509.UniformResourceIdentifier("urn:uuid:1"), id="uri"),
+        pytest.param(x509.RFC822Name("origin@origin.example"), id="mail"),
+        pytest.param(x509.RegisteredID(x509.ObjectIdentifier("1.2.3")), id="identifier"),
+    ],
+)
+def test_name_that_says_nothing_does_not_spoil_the_others(tmp_path, name):
+    """RFC 9525 section 6.1: any one that matches will do."""
+    issued = ROOT.issue("an origin", alternatives=[name, "origin.example"])
+
+    assert meet(TRUSTING, issued.server_context(tmp_path)).is_agreed
+
+
+@pytest.mark.parametrize("days", [(-2, -1), (1, 2)], ids=["expired", "not-yet"])
+@pytest.mark.parametrize("whose", ["server", "authority"])
+def test_certificate_of_another_time_is_refused(tmp_path, days, whose):
+    """RFC 5280 section 6.1.3; that of an authority, too."""
+    root = authority(days=days if whose == "authority" else (-1, 1))
+    issued = root.issue(
+        "an origin",
+        alternatives=["origin.example"],
+        days=days if whose == "server" else (-1, 1),
+    )
+
+    meeting = meet(TlsSettings(ca_cert=root.pem), issued.server_context(tmp_path))
+
+    assert not meeting.is_agreed
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "is_agreed"),
+    [(["example"], None, True), (["other"], None, False), (None, ["example"], False)],
+)
+def test_constraints_of_an_authority_are_kept(tmp_path, permitted, excluded, is_agreed):
+    """RFC 5280 section 4.2.1.10: it may sign for some names alone."""
+    trees = [each and [x509.DNSName(name) for name in each] for each in (permitted, excluded)]
+    bound = ROOT.issue("bound", is_authority=True, extensions=[x509.NameConstraints(*trees)])
+    issued = bound.issue("an origin", alternatives=["origin.example"])
+
+    meeting = meet(TRUSTING, issued.server_context(tmp_path, bound))
+
+    assert meeting.is_agreed is is_agreed
+
+
+def test_certificate_that_is_not_for_servers_is_refused(tmp_path):
+    """RFC 5280 section 4.2.1.12: a client's is none, whatever its names."""
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    issued = ROOT.issue("a client", alternatives=["origin.example"], extensions=[usage])
+
+    assert not meet(TRUSTING, issued.server_context(tmp_path)).is_agreed
+
+
+def test_certificate_that_may_not_sign_signs_nothing(tmp_path):
+    """RFC 5280 section 4.2.1.9: the origin's own is no authority."""
+    issued = ORIGIN.issue("another origin", alternatives=["other.example"])
+
+    assert not meet(TRUSTING, issued.server_context(tmp_path, ORIGIN), "other.example").is_agreed
+
+
+@pytest.mark.parametrize(("host", "is_agreed"), [("origin.example", True), ("b.example", False)])
+def test_certificate_that_signed_itself_may_be_trusted(tmp_path, host, is_agreed):
+    """For its own names alone."""
+    issued = on_its_own("an origin", alternatives=["origin.example"])
+
+    meeting = meet(TlsSettings(ca_cert=issued.pem), issued.server_context(tmp_path), host)
+
+    assert meeting.is_agreed is is_agreed
+
+
+def test_certificate_that_signed_itself_is_trusted_by_nobody_else(tmp_path):
+    """It is not the authority's."""
+    issued = on_its_own("an origin", alternatives=["origin.example"])
+
+    assert not meet(TRUSTING, issued.server_context(tmp_path)).is_agreed
+
+
+def test_authority_below_another_may_be_trusted_alone(tmp_path):
+    """Without its root, and no more than what it signed."""
+    issued = MIDDLE.issue("an origin", alternatives=["origin.example"])
+    settings = TlsSettings(ca_cert=MIDDLE.pem)
+
+    its_own = meet(settings, issued.server_context(tmp_path))
+    of_its_root = meet(settings, ORIGIN.server_context(tmp_path))
+
+    assert (its_own.is_agreed, of_its_root.is_agreed) == (True, False)
 
 
 def test_chain_of_a_server_is_followed(tmp_path):

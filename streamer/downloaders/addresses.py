@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from socket import inet_aton, inet_ntoa
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -49,8 +49,18 @@ _NOT_PUBLIC_V6 = [
     IPv6Network("2001:db8::/32"),  # RFC 3849: documentation
     IPv6Network("3fff::/20"),  # RFC 9637: documentation
 ]
-_THIS_MACHINE = {"", "localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
-"""What `/etc/hosts` commonly calls it."""
+_THIS_MACHINE = {
+    "",
+    *(f"localhost{family}" for family in ("", "4", "6")),
+    *(f"localhost{family}.localdomain{family}" for family in ("", "4", "6")),
+    "ip6-localhost",
+    "ip6-loopback",
+}
+"""What `/etc/hosts` commonly calls it, of Debian's kind and of Fedora's."""
+
+_ANY_NAME = "origin.invalid"
+"""What Twisted's endpoint is told, which would refuse names that IDNA does not allow and DNS does:
+those with an underscore, or with two hyphens in the third place."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052 section 2.1: the IPv4 address is the last 32 bits."""
@@ -144,10 +154,15 @@ class AdmittedEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Fail with `OriginUnreachable` where the host has addresses and none is admitted."""
-        names = _AdmittedNames(self._reactor.nameResolver, self._admits)
+        try:
+            # `getaddrinfo` does the same in its thread, and nobody there expects it to fail.
+            self._host.encode("idna")
+        except UnicodeError:
+            return fail(DNSLookupError())
+        names = _AdmittedNames(self._reactor.nameResolver, self._host, self._admits)
         endpoint = HostnameEndpoint(
             _ReactorWithNames(self._reactor, names),
-            self._host,
+            _ANY_NAME,
             self._port,
             self._seconds,
             self._bind_address,
@@ -158,10 +173,11 @@ class AdmittedEndpoint:
 
 @implementer(IHostnameResolver)
 class _AdmittedNames:
-    """Resolves names for one connection and keeps back what the rule does not admit."""
+    """Resolves one host, whatever it is asked for, and keeps back what the rule does not admit."""
 
-    def __init__(self, resolver: IHostnameResolver, admits: Rule) -> None:
+    def __init__(self, resolver: IHostnameResolver, host: str, admits: Rule) -> None:
         self._resolver = resolver
+        self._host = host
         self._admits = admits
         self._kept_back = False
 
@@ -175,7 +191,7 @@ class _AdmittedNames:
     ) -> IHostResolution:
         receiver = _Receiver(resolutionReceiver, self._is_admitted)
         resolution: IHostResolution = self._resolver.resolveHostName(
-            receiver, hostName, portNumber, addressTypes, transportSemantics
+            receiver, self._host, portNumber, addressTypes, transportSemantics
         )
         return resolution
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.client import URI, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import (
     IAgent,
@@ -44,11 +44,15 @@ from streamer.downloaders.addresses import (
 from streamer.downloaders.proxies import Proxy
 from streamer.downloaders.tls import OriginPolicy, TlsSettings
 from streamer.downloaders.tunnels import ForwardingAgent, ProxyEndpoint, TunnelEndpoint
+from streamer.downloaders.verbatim import OriginAgent, read_uri
 from streamer.downloaders.watched import WatchedEndpoint
 from streamer.errors import OriginUnreachable
 
 CACHED_SECONDS = 30
 """Below the keep-alive of common origins (nginx 75 s), so that reuse seldom meets a closed end."""
+
+MAX_ORIGINS = 16
+"""How many origins have idle connections in one pool: a CDN with its regions, a few mirrors."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 """A name in ASCII or an address: what may be named to a proxy, and understood in one way."""
@@ -107,7 +111,7 @@ class Connections:
         URL may not lead to.
         """
         circle = self._learned if is_learned and not self._is_trusted(url) else self._own
-        return circle.agent(URI.fromBytes(url.encode("ascii")))
+        return circle.agent(read_uri(url.encode("ascii")))
 
     async def close(self) -> None:
         """Close what is idle; what is in use closes as soon as its response has ended."""
@@ -127,7 +131,11 @@ def _pool(reactor: Any, persistent_per_host: int, cached_seconds: float) -> HTTP
 
 
 class Circle:
-    """The connections that one set of rules admits, with a pool that belongs to them alone."""
+    """The connections that one set of rules admits, with a pool that belongs to them alone.
+
+    Twisted's pool bounds what it keeps for each origin, and neither how many origins there are nor
+    how many it remembers; who redirects chooses the names. So it is emptied when they are too many.
+    """
 
     def __init__(
         self,
@@ -141,18 +149,30 @@ class Circle:
         self._admits_name = rules.name
         self._detour = detour
         self._pool = pool
-        self._agent: IAgent = Agent.usingEndpointFactory(dial.reactor, endpoints, pool)
+        self._origins: set[tuple[bytes, bytes, int]] = set()
+        self._agent: IAgent = OriginAgent.usingEndpointFactory(dial.reactor, endpoints, pool)
         self._forwarding = self._agent if detour is None else detour.forwarding(pool)
 
     def agent(self, uri: URI) -> IAgent:
         host = uri.host.decode("ascii")
-        if self._detour is None or not self._detour.leads_to(host, uri.port):
-            return self._agent
+        if self._detour is not None and self._detour.leads_to(host, uri.port):
+            self._check_name(host)
+            if uri.scheme == b"http":
+                return self._forwarding
+        self._make_room((uri.scheme, uri.host, uri.port))
+        return self._agent
+
+    def _check_name(self, host: str) -> None:
         if not _HOST.fullmatch(host):
             raise OriginUnreachable("its URL cannot be used")
         if not self._admits_name(host):
             raise OriginUnreachable("its address is not public")
-        return self._forwarding if uri.scheme == b"http" else self._agent
+
+    def _make_room(self, origin: tuple[bytes, bytes, int]) -> None:
+        if origin not in self._origins and len(self._origins) == MAX_ORIGINS:
+            self._origins.clear()
+            self._pool.closeCachedConnections()
+        self._origins.add(origin)
 
     def close(self) -> Deferred[None]:
         # What comes back from now on is not kept.

@@ -74,10 +74,13 @@ class _Field(NamedTuple):
 class HeadReader:
     """Reads the head of one response, and those of the interim responses before it.
 
-    It holds no more than `HEAD_BYTES` and refuses at the first byte or line too many.
+    It holds no more than `HEAD_BYTES` and refuses at the first byte or line too many. With
+    `opens_tunnel` it reads the answer to a CONNECT: after a 2xx there is no content, whatever its
+    fields say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, opens_tunnel: bool = False) -> None:
+        self._opens_tunnel = opens_tunnel
         self._unfinished = b""
         self._bytes = 0
         self._field_lines = 0
@@ -142,9 +145,7 @@ class HeadReader:
         self._fields.append(_Field(match[1].lower(), match[2].strip(b" \t"), line))
 
     def _head(self) -> Head:
-        length, is_chunked = _framing(self._fields, self._minor)
-        if self._status in _WITHOUT_CONTENT:
-            length, is_chunked = 0, False
+        length, is_chunked = self._framing()
         options = _connection_options(self._fields)
         # RFC 9110 section 7.6.1: what Connection names goes no further, and neither does it.
         dropped = (options - _FRAMING) | {b"connection"}
@@ -154,6 +155,12 @@ class HeadReader:
             lines.append(b"Connection: close")
         raw = b"\r\n".join([b"HTTP/1.1 %d " % self._status, *lines, b"", b""])
         return Head(raw, length, is_chunked)
+
+    def _framing(self) -> tuple[int | None, bool]:
+        if self._opens_tunnel and self._status < 300:  # RFC 9110 section 9.3.6
+            return 0, False
+        framing = _framing(self._fields, self._minor)
+        return (0, False) if self._status in _WITHOUT_CONTENT else framing
 
 
 def _connection_options(fields: Iterable[_Field]) -> set[bytes]:

@@ -38,13 +38,8 @@ class Proxy:
     password: str | None = field(default=None, repr=False)
     no_proxy: tuple[str, ...] = ()
 
-    def is_used_for(self, url: str) -> bool:
-        """Whether this URL, absolute and of scheme http or https, is reached through the proxy."""
-        parts = urlsplit(url)
-        return self.leads_to(parts.hostname or "", _port(parts))
-
     def leads_to(self, host: str, port: int) -> bool:
-        """The same of a host, an IPv6 address without brackets, and a port."""
+        """Whether a host, an IPv6 address without brackets, and a port are reached through it."""
         name = host.rstrip(".").lower()
         return not any(_exception(text).holds_for(name, port) for text in self.no_proxy)
 
@@ -126,16 +121,19 @@ class _Exception(NamedTuple):
 def _exception(text: str) -> _Exception:
     """Raises `ConfigurationError` where it is none of the kinds."""
     host, port = _split(text.strip().lower())
+    if port is not None and not 0 < port < 65536:
+        raise ConfigurationError("no_proxy: a port is a number from 1 to 65535")
     if host == "*":
         return _Exception("", None, port)
     try:
         return _Exception("", ip_network(host, strict=False), port)
     except ValueError:
         pass
-    name = host.removeprefix("*")
-    if not _NAME.fullmatch(name.removeprefix(".")):
+    name = (host.removeprefix("*") if host.startswith("*.") else host).removesuffix(".")
+    # A last label of digits is the beginning or end of an address (RFC 1123 section 2.1).
+    if not _NAME.fullmatch(name.removeprefix(".")) or name.rpartition(".")[2].isdigit():
         raise ConfigurationError("no_proxy: an entry is no name, address, network or *")
-    return _Exception(name.removesuffix("."), None, port)
+    return _Exception(name, None, port)
 
 
 def _split(text: str) -> tuple[str, int | None]:

@@ -12,16 +12,18 @@ is taken for a certificate may be shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, cast
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
-from service_identity.cryptography import extract_patterns
-from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.exceptions import CertificateError
+from service_identity.hazmat import DNS_ID, DNSPattern, IPAddress_ID, IPAddressPattern
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -51,9 +53,10 @@ Presents = Callable[[str, int], bool]
 class TlsSettings:
     """An importer's TLS; certificates and the key are PEM.
 
-    `ca_cert` replaces the certificates of the system. `client_cert` is a chain, the own certificate
-    first. `minimum` and `maximum` are keys of `VERSIONS`. `ciphers` is a list as OpenSSL writes it,
-    which knows nothing of TLS 1.3: its suites stay as they are.
+    `ca_cert` replaces the certificates of the system, and each of them is believed, one below
+    another authority too. `client_cert` is a chain, the own certificate first. `minimum` and
+    `maximum` are keys of `VERSIONS`. `ciphers` is a list as OpenSSL writes it, which knows nothing
+    of TLS 1.3: its suites stay as they are.
     """
 
     ca_cert: str | None = None
@@ -103,10 +106,9 @@ class OriginPolicy:
         """Raise `ConfigurationError` as `check_tls` does."""
         self._presents = presents_certificate
         self._validates = settings.validation
-        anonymous = _strength(settings) | _trust(settings)
         identity = _identity(settings)
-        self._anonymous = CertificateOptions(**anonymous)
-        self._identified = CertificateOptions(**anonymous, **identity) if identity else None
+        self._anonymous = _options(settings)
+        self._identified = _options(settings, **identity) if identity else None
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         host = hostname.decode("ascii")
@@ -147,15 +149,34 @@ class HostConnections:
 
     def _is_named_by(self, certificate: crypto.X509) -> bool:
         try:
-            patterns = extract_patterns(certificate.to_cryptography())
-            verify_service_identity(patterns, [self._wanted], [])
+            extensions = certificate.to_cryptography().extensions
+            names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except Exception:
-            # Whatever is the matter with the names of a certificate, they are not this one.
+            # There are none, or they cannot be read: they are not this one.
             return False
-        return True
+        return any(self._is_meant_by(name) for name in names)
+
+    def _is_meant_by(self, name: x509.GeneralName) -> bool:
+        """Judge each name alone: one that no host can have says nothing of those beside it."""
+        match name:
+            case x509.IPAddress(value=IPv4Address() | IPv6Address() as address):
+                return self._wanted.verify(IPAddressPattern(address))
+            case x509.DNSName(value=text):
+                with suppress(CertificateError):
+                    return self._wanted.verify(DNSPattern.from_bytes(text.encode()))
+        return False
 
 
 # -- what Twisted's `CertificateOptions` is told ---------------------------------------------------
+
+
+def _options(settings: TlsSettings, **identity: Any) -> CertificateOptions:
+    options = CertificateOptions(**_strength(settings), **_trust(settings), **identity)
+    if settings.ca_cert is not None:
+        # Whom the operator names is believed, though another authority may have signed it.
+        trusted = cast(crypto.X509Store, options.getContext().get_cert_store())
+        trusted.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    return options
 
 
 def _strength(settings: TlsSettings) -> dict[str, Any]:

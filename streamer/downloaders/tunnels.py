@@ -137,7 +137,7 @@ class Tunnel(ProtocolWrapper):
         super().__init__(factory, carried)
         self.opened: Deferred[IProtocol] = Deferred(self._give_up)
         self._request = factory.request
-        self._answer: HeadReader | None = HeadReader()
+        self._answer: HeadReader | None = HeadReader(opens_tunnel=True)
         self._is_open = False
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -171,7 +171,6 @@ class Tunnel(ProtocolWrapper):
             self._open()
 
     def _open(self) -> None:
-        # RFC 9110 section 9.3.6: a length or coding in this head means nothing.
         self._is_open, self._answer = True, None
         self.wrappedProtocol.makeConnection(cast(ITransport, self))
         self.opened.callback(self.wrappedProtocol)

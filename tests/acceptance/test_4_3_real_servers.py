@@ -1,13 +1,14 @@
 """Issue 4, line 3: the servers that importers meet, and the route that is really taken.
 
-An nginx with a private authority that wants client certificates, a tinyproxy that wants a password,
-a token service. What each was asked stands in its own log.
+An nginx with a private authority that wants client certificates, a tinyproxy and a squid that want
+a password, a token service. What each was asked stands in its own log.
 """
 
 from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from certificates import Authority
@@ -16,7 +17,7 @@ from faulty_origins import KIB
 from judging import RIGHT, honest, outcome_of
 from origins import Origin, serves
 from processes import sha256
-from real_servers import NginxOrigin, Tinyproxy
+from real_servers import NginxOrigin, Squid, Tinyproxy
 from secrecy import SealingStreamer, Secrets, heads
 from token_service import NOBODY, SCOPE, SERVICE, TokenService
 
@@ -123,15 +124,15 @@ def test_nginx_of_an_unknown_authority_gets_no_request(publish, nginx, identitie
     assert nginx.asked()[before:] == []
 
 
-# -- tinyproxy
+# -- tinyproxy and squid
 
 
-@pytest.fixture
-def proxy(tmp_path):
-    """A tinyproxy of the test's own."""
-    folder = tmp_path / "proxy"
-    folder.mkdir()
-    with Tinyproxy(folder, PROXY_USER, PROXY_PASSWORD) as proxy:
+@pytest.fixture(params=["tinyproxy", "squid"])
+def proxy(request, tmp_path):
+    """A proxy of the test's own."""
+    kinds = {"tinyproxy": partial(Tinyproxy, tmp_path), "squid": Squid}
+    with kinds[request.param](PROXY_USER, PROXY_PASSWORD) as proxy:
+        proxy.name = request.param
         yield proxy
 
 
@@ -151,7 +152,7 @@ def test_http_origin_is_asked_through_the_proxy(publish, proxy, tmp_path):
 
     assert outcomes == {RIGHT}
     assert set(proxy.asked()) == {("GET", f"{origin.url}{path}") for path in MANY}
-    assert all("tinyproxy" in str(talk.field("Via")) for talk in origin.conversations)
+    assert all(proxy.name in str(talk.field("Via")) for talk in origin.conversations)
     assert secrets.seen_in(origin=heads(origin), proxy=proxy.log_text()) == []
 
 
@@ -180,6 +181,7 @@ def test_https_origin_is_asked_through_tunnels_that_are_kept(
     assert secrets.seen_in(proxy=proxy.log_text()) == []
 
 
+@pytest.mark.parametrize("proxy", ["tinyproxy"], indirect=True)
 def test_host_of_no_proxy_is_asked_directly(publish, proxy, tmp_path):
     """The proxy hears nothing of it."""
     secrets, config = through(proxy, tmp_path)

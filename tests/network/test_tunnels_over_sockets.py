@@ -6,6 +6,7 @@ Origins are in threads of their own; the proxy shares the reactor with what is t
 from __future__ import annotations
 
 import random
+import socket
 from base64 import b64encode
 
 import pytest
@@ -214,6 +215,38 @@ async def test_proxy_with_tls_is_spoken_to_in_tls(party, origin):
 
     assert content == LARGE
     assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize("is_proxied", [False, True])
+@ensureDeferred
+async def test_name_is_asked_for_on_every_way(party, tmp_path, is_proxied):
+    """RFC 6066 section 3: inside a tunnel it is the origin's; an address is not sent."""
+    names = []
+    context = SERVER.server_context(tmp_path)
+    context.sni_callback = lambda server, name, context: names.append(name)
+    proxy = await party.proxy()
+    connections = party.through(proxy, no_proxy=[] if is_proxied else ["*"])
+
+    with Origin(serves(CONTENT), tls=context) as origin:
+        for host in ("localhost", "127.0.0.1"):
+            await get(connections, origin.url_at(host))
+
+    assert names == ["localhost", None]
+
+
+@pytest.mark.parametrize("is_proxied", [False, True])
+@ensureDeferred
+async def test_connection_that_was_closed_meanwhile_is_replaced(party, origin, is_proxied):
+    """It is found out by asking, and nobody hears of it."""
+    proxy = await party.proxy()
+    connections = party.through(proxy, no_proxy=[] if is_proxied else ["*"])
+    await get(connections, origin.url)
+
+    origin.conversations[0].connection.shutdown(socket.SHUT_RDWR)
+    content = await get(connections, origin.url)
+
+    assert content == CONTENT
+    assert len({id(c.connection) for c in origin.conversations}) == 2
 
 
 @ensureDeferred
@@ -460,6 +493,40 @@ async def test_cancelled_request_leaves_no_connection(party, https_origin, proxy
         await asked
 
 
+@pytest.mark.parametrize("way", ["direct", "proxy", "proxy-with-tls"])
+@ensureDeferred
+async def test_requests_that_are_cancelled_anywhere_leave_nothing(party, origin, way):
+    """In the look-up, while connecting, in a handshake, before the head, in the content."""
+    chance = random.Random(11)
+    proxy = await party.proxy(identity=SERVER if way == "proxy-with-tls" else None)
+    connections = party.through(proxy, no_proxy=["*"] if way == "direct" else [])
+    slots = Slots(4, 100, party.reactor)
+
+    async def get_in_turn():
+        slot = await slots.take()
+        try:
+            return await get(connections, origin.url_at(chance.choice(["localhost", "127.0.0.1"])))
+        finally:
+            slot.release()
+
+    asked = []
+    for _ in range(100):
+        asked.append(Deferred.fromCoroutine(get_in_turn()).addErrback(lambda failure: None))
+        delay = chance.choice([0, 0.001, 0.005, 0.02]) * chance.random()
+        party.reactor.callLater(delay, asked[-1].cancel)
+        await deferLater(party.reactor, delay / 2)
+    contents = await gatherResults(asked)
+    for _ in range(4):
+        await slots.take()
+    last = await get(connections, origin.url)
+    await connections.close()
+    await proxy.all_gone()
+
+    assert set(contents) <= {CONTENT, None}
+    assert last == CONTENT
+    assert await deferToThread(origin.wait_for_connections, 0) == 0
+
+
 # -- the address rule
 
 
@@ -510,8 +577,10 @@ async def test_url_that_an_operator_wrote_may_lead_into_this_network(party, http
     url = https_origin.url
 
     response = await connections.agent(url, is_learned=False).request(b"GET", url.encode())
+    content = Content()
+    response.deliverBody(content)
 
-    assert response.code == 200
+    assert await content.ended == CONTENT
     assert shown_to(https_origin) == [{}]
 
 
