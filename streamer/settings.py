@@ -33,6 +33,8 @@ OVERRIDE_PREFIX = "PULP_STREAMER__"
 
 _SIZE_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_TOO_MUCH = 10**18
+"""Of seconds or bytes: nobody means it, and arithmetic ends somewhere beyond."""
 _PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986 pchar
 
 TIME_TEXT = "a time such as 500ms, 12s, 5m or 1h, or a number of seconds, greater than zero"
@@ -71,6 +73,8 @@ def _catalog_url(value: object) -> CatalogUrl:
 def _amount(value: object, units: Mapping[str, float]) -> float:
     """Read a number with one of `units`, or without where `""` is one of them."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < _TOO_MUCH:
+            raise ValueError
         return value
     match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?) ?([A-Za-z]*)", str(value), re.ASCII)
     if match is None or match[2] not in units:

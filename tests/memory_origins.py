@@ -66,7 +66,7 @@ class Origin:
     @property
     def requests(self):
         """The request line and all fields of every request, as written."""
-        heads = self.transport.value().decode().split("\r\n\r\n")[:-1]
+        heads = self.transport.value().decode("latin-1").split("\r\n\r\n")[:-1]
         split = [head.split("\r\n") for head in heads]
         return [(line, [tuple(field.split(": ", 1)) for field in rest]) for line, *rest in split]
 

@@ -71,6 +71,16 @@ def test_redirect_is_followed_on_the_same_connection(status):
     assert len(opening.origins) == 1
 
 
+def test_connection_is_not_kept_where_the_importer_says_so():
+    """RFC 9112 9.6: the origin is told that there will be no second request."""
+    opening = Opening(keep_alive=0)
+
+    opening.redirect("/other")
+
+    assert [origin.field("connection") for origin in opening.origins] == [["close"]] * 2
+    assert opening.origins[1].request[0] == "GET /other HTTP/1.1"
+
+
 def test_redirect_of_a_redirect_is_resolved_against_the_latter():
     """RFC 3986 5.1.3: the URL that answered is the base."""
     opening = Opening()
@@ -115,6 +125,17 @@ def test_cookies_are_never_sent_back():
 
     assert opening.origins[0].requests[-1][0] == "GET /other HTTP/1.1"
     assert opening.origins[0].field("cookie") == []
+
+
+@pytest.mark.parametrize("name", ["Set-Cookie", "Set-Cookie2"])
+def test_cookie_that_nobody_can_read_is_no_matter(name):
+    """RFC 9110 5.5: bytes beyond ASCII are opaque data; the content comes all the same."""
+    opening = Opening()
+
+    opening.origins[0].send("HTTP/1.1 200 OK", "Content-Length: 5", f"{name}: a=\xe9")
+
+    assert opening.download.response.length == 5
+    assert (name, "a=\xe9") in opening.download.response.fields
 
 
 @pytest.mark.parametrize(
@@ -292,6 +313,19 @@ def test_requests_keep_to_the_rate():
     assert len(opening.origins) == 2
 
 
+def test_wait_for_a_turn_is_no_fault_of_the_origin():
+    """Whose time is over says who took most of it: the importer's own limit, or the origin."""
+    opening = Opening(rate_limit=0.01)
+    waiting = opening.open("g")
+
+    opening.reactor.advance(12)
+    opening.running.cancel()
+    waiting.running.cancel()
+
+    assert isinstance(opening.error, CancelledError)
+    assert isinstance(waiting.error, OriginCrowded)
+
+
 def test_bytes_keep_to_the_rate_and_the_sink_hears_of_it():
     """A connection is paused for what is owed; empty chunks show that it is not silent."""
     opening = Opening(bandwidth_limit="1KiB")
@@ -452,6 +486,35 @@ def test_answer_that_a_client_may_be_told_is_given_back(status):
     assert relaying.download.response.status == status
     assert told["etag"] == '"x"'
     assert told["content-encoding"] == "gzip"
+
+
+def test_bytes_beyond_ascii_in_a_relayed_field_stay_as_they_are():
+    """An entity tag may hold such bytes (RFC 9110 section 8.8.3)."""
+    relaying = Relaying("f", fields=(("If-None-Match", '"\xe9"'),))
+
+    assert relaying.origin.field("if-none-match") == ['"\xe9"']
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (301, ["max-age=9"]),
+        (308, ["max-age=9"]),
+        (302, ["max-age=9", "no-cache"]),
+        (303, ["max-age=9", "no-cache"]),
+        (307, ["max-age=9", "no-cache"]),
+    ],
+)
+def test_what_a_passing_redirect_led_to_is_asked_for_again(status, expected):
+    """A cache would keep the latest of something under the name that leads to it."""
+    relaying = Relaying("latest")
+
+    relaying.redirect("/repo/7", status=status)
+    relaying.redirect("/repo/eight", status=301)
+    relaying.origin.send("HTTP/1.1 200 OK", "Cache-Control: max-age=9", "Content-Length: 0")
+
+    fields = relaying.download.response.fields
+    assert expected == [value for name, value in fields if name.lower() == "cache-control"]
 
 
 def test_coded_content_is_relayed_as_it_comes():

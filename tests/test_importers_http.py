@@ -94,6 +94,8 @@ def test_path_of_a_client_is_put_below_the_importers_url(base, path, expected):
         "a/.",
         "%2e%2E/f",
         ".%2e/f",
+        "..;/f",
+        "a/%2e%2e%3bx/f",
         "a%2f..%2Ff",
         "a%5c..%5cf",
         "a\\..\\f",
@@ -127,13 +129,73 @@ def fields_sent(opening, name):
 # -- what is asked
 
 
-def test_origin_is_asked_for_the_url_as_it_stands():
-    """RFC 9112 3.2.1: the target goes out byte for byte."""
-    opening = Opening("a%2Fb/~c+d[1]|e?x=%2f&&y")
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("a%2Fb/~c+d[1]|e?x=%2f&&y", "/repo/a%2Fb/~c+d[1]|e?x=%2f&&y", id="escapes"),
+        pytest.param("f?", "/repo/f?", id="rfc3986-6.2.3-empty-query"),
+        pytest.param("f;", "/repo/f;", id="empty-parameters"),
+        pytest.param("a;b/f;?", "/repo/a;b/f;?", id="empty-both"),
+        pytest.param("f??", "/repo/f??", id="question-in-a-query"),
+        pytest.param("/a//b", "/a//b", id="empty-segment"),
+        pytest.param("//a", "//a", id="two-slashes"),
+        pytest.param("a/../%2e/b", "/repo/a/../%2e/b", id="dot-segments"),
+        pytest.param("%zz%", "/repo/%zz%", id="broken-escapes"),
+        pytest.param("http://192.0.2.1?x", "/?x", id="rfc9112-3.2.1-empty-path"),
+        pytest.param("http://192.0.2.1", "/", id="rfc9112-3.2.1-nothing"),
+        pytest.param("http://192.0.2.1//a?", "//a?", id="absolute"),
+    ],
+)
+def test_origin_is_asked_for_the_url_as_it_stands(url, expected):
+    """RFC 9112 3.2.1: the target goes out byte for byte; only a path there must be."""
+    line, _ = Opening(url).connect().request
 
-    line, _ = opening.connect().request
+    assert f"GET {expected} HTTP/1.1" == line
 
-    assert line == "GET /repo/a%2Fb/~c+d[1]|e?x=%2f&&y HTTP/1.1"
+
+@pytest.mark.parametrize(
+    ("authority", "host", "port"),
+    [
+        pytest.param("[2001:db8::1]:8080", "2001:db8::1", 8080, id="rfc3986-3.2.2-ipv6"),
+        pytest.param("my_repo", "my_repo", 80, id="underscore"),
+        pytest.param("r3---sn.example", "r3---sn.example", 80, id="hyphens"),
+        pytest.param("xn--n3h.example", "xn--n3h.example", 80, id="rfc5892-no-label"),
+        pytest.param("h.example.", "h.example.", 80, id="rfc1034-3.1-absolute"),
+        pytest.param("h.example:", "h.example", 80, id="rfc3986-3.2.3-empty-port"),
+        pytest.param("[2001:db8::1]:", "2001:db8::1", 80, id="empty-port-of-ipv6"),
+    ],
+)
+def test_host_is_connected_to_whatever_its_name(authority, host, port):
+    """Who names it knows whether it exists; IDNA is for names beyond ASCII."""
+    opening = Opening(f"http://{authority}/f")
+
+    (client,) = opening.reactor.tcpClients
+
+    assert client[:2] == (host, port)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://h..example/f", id="empty-label"),
+        pytest.param(f"http://{'h' * 64}.example/f", id="long-label"),
+        pytest.param("http://me@192.0.2.1/f", id="user"),
+        pytest.param("http://192.0.2.2:80@192.0.2.1/f", id="host-as-user"),
+        pytest.param("http://192.0.2.1:99999/f", id="port"),
+        pytest.param("http://192.0.2.2[::1]/f", id="name-and-address"),
+        pytest.param("http://192.0.2.%31/f", id="escape"),
+        pytest.param("http://[::1]192.0.2.2/f", id="address-and-name"),
+        pytest.param("a b", id="space"),
+        pytest.param("a\r\nX: y", id="line"),
+        pytest.param("ä", id="beyond-ascii"),
+    ],
+)
+def test_url_that_cannot_be_sent_is_a_failure_and_asks_nobody(url):
+    """Whatever got past the publishing."""
+    opening = Opening(url, username="me", password=SECRET)
+
+    assert isinstance(opening.error, OriginUnreachable)
+    assert opening.origins == []
 
 
 def test_origin_is_asked_for_identity_and_nothing_else():
@@ -447,6 +509,26 @@ def test_failure_is_mapped_without_its_words(raised, expected):
     assert type(caught.value) is expected
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is raised
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (
+            SSL.Error([("", "", "certificate verify failed")]),
+            "its certificate is not trusted, has expired, or is for another host",
+        ),
+        (SSL.Error([("", "", "wrong version number")]), "failed (wrong version number)"),
+        (SSL.Error([]), "the handshake failed"),
+        (SSL.SysCallError(-1, "Unexpected EOF"), "the handshake failed"),
+    ],
+)
+def test_handshake_that_fails_says_why(raised, sentence):
+    """An operator sees whether it is the certificate; OpenSSL's reasons are constants."""
+    with pytest.raises(OriginTLSFailed) as caught, origin_errors():
+        raise raised
+
+    assert str(caught.value).endswith(sentence)
 
 
 # -- a span

@@ -172,6 +172,7 @@ def test_every_key_is_stored_as_it_was_set():
         pytest.param("download_concurrency", "5", 5, id="number"),
         pytest.param("rate_limit", "0.5", 0.5, id="fraction"),
         pytest.param("bandwidth_limit", "10MiB", 10 * 1024**2, id="size"),
+        pytest.param("keep_alive", "0", 0, id="never"),
         pytest.param("connect_timeout", "500ms", 0.5, id="time"),
         pytest.param("tls_validation", "false", False, id="boolean"),
         pytest.param("allow_private_redirects", "true", True, id="other-boolean"),
@@ -195,7 +196,8 @@ def test_value_written_as_text_is_read(key, text, expected):
         with pytest.raises(ConfigurationError, match="url: must be visible ASCII"):
             TYPE.normalise({"url": BASE, key: text})
     else:
-        assert TYPE.normalise({"url": BASE, key: text})[key] == expected
+        config = {"url": BASE, "proxy_url": "http://proxy:3128", key: text}
+        assert TYPE.normalise(config)[key] == expected
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,13 @@ def test_value_written_as_text_is_read(key, text, expected):
             {"proxy_url": f"http://me:{SECRET}@h:1"},
             "proxy_url: must not hold credentials: set proxy_username",
         ),
+        ({"fields": {"X-A": "b", "x-a": "c"}}, "fields: must not hold a name twice"),
+        (
+            {"fields": {"X-A": "b"}, "secret_fields": {"x-a": SECRET}},
+            "fields: must not hold a name twice",
+        ),
         ({"proxy_username": "me"}, "proxy_username: needs a proxy_url"),
+        ({"no_proxy": ["h"]}, "no_proxy: needs a proxy_url"),
         (
             {"proxy_url": "http://h:1", "proxy_password": SECRET},
             "proxy_password: needs a proxy_username beside it",
@@ -250,7 +258,12 @@ def test_value_written_as_text_is_read(key, text, expected):
         ({"queue": -1}, "queue: must be a whole number from 0"),
         ({"rate_limit": 0}, "rate_limit: must be requests per second"),
         ({"rate_limit": SECRET}, "rate_limit: must be requests per second"),
+        ({"rate_limit": float("nan")}, "rate_limit: must be requests per second"),
         ({"bandwidth_limit": "ten"}, "bandwidth_limit: must be a size"),
+        ({"bandwidth_limit": float("inf")}, "bandwidth_limit: must be a size"),
+        ({"bandwidth_limit": 10**400}, "bandwidth_limit: must be a size"),
+        ({"connect_timeout": 10**400}, "connect_timeout: must be a time"),
+        ({"connect_timeout": float("nan")}, "connect_timeout: must be a time"),
         ({"keep_alive": "2h"}, "keep_alive: must be a time"),
         ({"max_retries": 11}, "max_retries: must be a whole number"),
         ({"bind_address": "eth0"}, "bind_address: must be an address"),
@@ -287,6 +300,11 @@ def test_client_certificate_is_accepted_with_its_own_key_alone():
         pytest.param({"url": "https://h/", "username": "me"}, 0, id="nothing"),
         pytest.param({"url": "https://h/", "tls_validation": "false"}, 1, id="no-validation"),
         pytest.param({"url": "http://h/", "bearer_token": "x"}, 1, id="credentials-over-http"),
+        pytest.param(
+            {"url": "https://h/", "secret_fields": {"X": "y"}, "credential_origins": "http://c"},
+            1,
+            id="credentials-over-http-elsewhere",
+        ),
         pytest.param({"url": "http://h/"}, 0, id="http-without-credentials"),
     ],
 )

@@ -12,8 +12,10 @@ import pytest
 from memory_origins import ELSEWHERE, Opening
 from twisted.internet.defer import CancelledError
 
+from streamer.downloaders.challenges import Challenge, read_challenge
 from streamer.downloaders.credentials import basic
-from streamer.downloaders.tokens import MAX_ANSWER_BYTES, Challenge, read_challenge
+from streamer.downloaders.redirects import MAX_CHARACTERS
+from streamer.downloaders.tokens import MAX_ANSWER_BYTES, MAX_FETCH_SECONDS
 from streamer.errors import (
     OriginForbids,
     OriginUnreachable,
@@ -198,10 +200,90 @@ def test_last_waiter_that_leaves_cancels_the_fetch():
     dance.running.cancel()
     other.running.cancel()
     dance.open("h")
+    dance.challenge(number=0)
 
     assert isinstance(other.error, CancelledError)
     assert dance.origins[2].transport.disconnected
-    assert len(dance.origins) == 4
+    assert dance.origins[3].request[0] == f"GET {ASKED} HTTP/1.1"
+
+
+def test_waiter_that_is_told_may_make_another_one_leave():
+    """One exchange that ends may end others; who has left is told nothing."""
+    dance = Dance()
+    other = dance.open("g")
+    dance.challenge(number=0)
+    dance.challenge(number=1)
+    dance.running.addBoth(lambda _: other.running.cancel())
+
+    dance.say(b"no token")
+
+    assert isinstance(dance.error, TokenRefused)
+    assert isinstance(other.error, CancelledError)
+
+
+def test_service_that_says_nothing_is_given_up_though_somebody_always_waits():
+    """The last one to leave would end the fetch, and there is no last one; then it begins anew."""
+    dance = Dance()
+    dance.challenge()
+
+    waiting = dance
+    for number in range(MAX_FETCH_SECONDS):
+        last, waiting = waiting, dance.open(f"{number}")
+        dance.challenge()
+        last.running.cancel()
+        assert not dance.origins[1].transport.disconnected
+        dance.reactor.advance(1)
+
+    assert dance.origins[1].transport.disconnected
+    assert isinstance(waiting.error, TokenRefused)
+
+
+def test_service_that_is_gone_is_forgotten():
+    """The origin may name another one by now: the next download asks it."""
+    dance = Dance(keep_alive=3600)
+    dance.challenge()
+    dance.give(expires_in=100)
+    dance.accept()
+    dance.download.stop()
+    dance.reactor.advance(91)
+
+    second = dance.open("g")
+    dance.say(b"", "410 Gone")
+    dance.challenge(f'WWW-Authenticate: Bearer realm="{ELSEWHERE}/new"')
+    dance.give("t2")
+
+    assert dance.origins[0].field("authorization") == ["Bearer t2"]
+    assert second.results == []
+
+
+def test_challenge_that_was_never_met_is_not_what_the_neighbours_want():
+    """A service that gives no token is asked where a challenge names it, and not before."""
+    dance = Dance()
+    dance.challenge()
+    dance.say(b"", "503 Busy")
+
+    dance.open("g")
+
+    assert dance.origins[0].requests[-1][0] == "GET /repo/g HTTP/1.1"
+    assert dance.origins[0].field("authorization") == []
+
+
+def test_new_token_of_the_neighbours_is_not_all_there_is():
+    """An origin that wants different tokens in one folder says so, and gets the other one."""
+    dance = Dance(keep_alive=3600)
+    dance.challenge()
+    dance.give(expires_in=100)
+    dance.accept()
+    dance.download.stop()
+    dance.reactor.advance(91)
+
+    second = dance.open("g")
+    dance.give("t2")
+    dance.challenge(f'WWW-Authenticate: Bearer realm="{ELSEWHERE}/other"')
+    dance.give("t3")
+
+    assert dance.origins[0].field("authorization") == ["Bearer t3"]
+    assert second.results == []
 
 
 def test_token_does_not_go_on_with_a_redirect():
@@ -361,3 +443,14 @@ def test_realm_that_is_not_to_be_asked_is_refused(url, realm):
         read_challenge(url, OriginResponse(0, (field,), status=401))
 
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["realm", "service", "scope"])
+def test_challenge_that_makes_a_long_url_is_refused(name):
+    """What a service is asked is as long as any other URL at the most."""
+    said = {"realm": "http://h/", "service": "", "scope": ""}
+    said[name] += "a" * MAX_CHARACTERS
+    value = "Bearer " + ",".join(f'{key}="{text}"' for key, text in said.items())
+
+    with pytest.raises(TokenRefused):
+        read_challenge("http://o/f", OriginResponse(0, (("WWW-Authenticate", value),), status=401))

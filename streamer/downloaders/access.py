@@ -17,7 +17,8 @@ to one that an operator wrote into an entry, or to what an origin named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,17 +28,18 @@ from twisted.internet.task import deferLater
 from twisted.web.iweb import IAgent
 
 from streamer.downloaders import redirects, verbatim
+from streamer.downloaders.challenges import Challenge, read_challenge
 from streamer.downloaders.contents import HttpDownload
 from streamer.downloaders.credentials import Credentials, origin_of
 from streamer.downloaders.faults import origin_errors
 from streamer.downloaders.limits import ByteRate, RequestRate, Slots
-from streamer.downloaders.tokens import NO_TOKEN, Challenge, Tokens, read_challenge
+from streamer.downloaders.tokens import NO_TOKEN, Tokens
 from streamer.errors import OriginCrowded, OriginError, TokenRefused
 from streamer.model import Fields, OriginResponse
 
-MAX_TOKENS_TRIED = 2
-"""One that was kept and is not taken any more, and a new one."""
-
+MAX_TOKENS_TRIED = 3
+"""One that the neighbours want; one that was kept for what this URL wants, and is not taken any
+more; and a new one."""
 
 RESTING_TURNS = 2
 """Turns of the reactor until a connection is back in its pool, or closed, as `limits` has it."""
@@ -79,25 +81,22 @@ class Access:
         A relayed request is told where it would merely get a slash: status 302, a relative
         Location. Its content has to show its end. Raises an `OriginError`.
         """
-        asked_at = self._clock.seconds()
-        slot = await self._limits.slots.take()
-        queued_seconds = self._clock.seconds() - asked_at
+        queueing = _Queueing(self._clock)
+        with queueing.going_on():
+            slot = await self._limits.slots.take()
         try:
-            download = await self._within_slot(
-                _Journey(method, url, fields, is_relayed), queued_seconds
-            )
+            download = await self._within_slot(_Journey(method, url, fields, is_relayed, queueing))
         except BaseException:
             slot.release()
             raise
         download.when_over(slot.release)
         return download
 
-    async def _within_slot(self, journey: _Journey, queued_seconds: float) -> HttpDownload:
+    async def _within_slot(self, journey: _Journey) -> HttpDownload:
         """Follow the journey; cancelled, say whose fault it is that the time was over.
 
-        Who waited for a slot for longer than it had one then has learned nothing of the origin.
+        Who has queued here for most of it has learned nothing of the origin.
         """
-        began_at = self._clock.seconds()
         following = Deferred.fromCoroutine(self._follow(journey))
         is_cancelled = False
 
@@ -113,17 +112,19 @@ class Access:
         except (CancelledError, OriginError) as error:
             if not is_cancelled:
                 raise
-            if queued_seconds > self._clock.seconds() - began_at:
+            if journey.queueing.was_most:
                 raise OriginCrowded(self._limits.slots.limit) from error
             # Cancelling the look-up of a name comes back as if the name did not exist.
             raise CancelledError from error
 
     async def _follow(self, journey: _Journey) -> HttpDownload:
-        visited = [journey.url]
+        visited, is_for_good = [journey.url], True
         while True:
             download = await self._authorised(journey, visited[-1])
-            if download.response.status not in redirects.STATUSES:
-                return download
+            status = download.response.status
+            if status not in redirects.STATUSES:
+                break
+            is_for_good &= status in redirects.PERMANENT
             locations = _values(download.response, "location")
             if journey.is_relayed and len(visited) == 1:
                 place = redirects.added_slash(journey.url, locations)
@@ -131,6 +132,9 @@ class Access:
                     return _moved(download, place)
             await self._discarded(download)
             visited.append(redirects.follow(visited, locations))
+        if journey.is_relayed and not is_for_good:
+            _let_caches_ask_again(download)
+        return download
 
     async def _authorised(self, journey: _Journey, url: str) -> HttpDownload:
         """The answer to a request for `url`, with a token if that is what it takes."""
@@ -140,10 +144,10 @@ class Access:
         while True:
             download = await self._request(journey, url, grant.token)
             tried += grant.token is not None
-            if not dances or grant.is_new or tried >= MAX_TOKENS_TRIED:
+            if not dances or tried >= MAX_TOKENS_TRIED:
                 return download
             challenge = self._challenge(download, url)
-            if challenge is None:
+            if challenge is None or grant.is_all_for(challenge):
                 return download
             await self._discarded(download)
             grant = await self._tokens.answer(url, challenge, refused=grant.token)
@@ -163,7 +167,8 @@ class Access:
             is_learned = origin_of(url) != origin_of(journey.url)
             agent = self._agents.agent(url, is_learned=is_learned)
         if self._limits.requests is not None:
-            await self._limits.requests.turn()
+            with journey.queueing.going_on():
+                await self._limits.requests.turn()
         with origin_errors():
             origin, response = await verbatim.ask(
                 agent, journey.method, url, (*shown, *journey.fields), self._clock
@@ -196,10 +201,39 @@ class _Journey:
     url: str
     fields: Fields
     is_relayed: bool
+    queueing: _Queueing
+
+
+class _Queueing:
+    """How long was waited for what is not the origin's to give: a slot, or a turn."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._began_at = clock.seconds()
+        self._seconds = 0.0
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        began_at = self._clock.seconds()
+        try:
+            yield
+        finally:
+            self._seconds += self._clock.seconds() - began_at
+
+    @property
+    def was_most(self) -> bool:
+        """Whether it took longer than everything else until now."""
+        return 2 * self._seconds > self._clock.seconds() - self._began_at
 
 
 def _values(response: OriginResponse, name: str) -> Sequence[str]:
     return [value for key, value in response.fields if key.lower() == name]
+
+
+def _let_caches_ask_again(download: HttpDownload) -> None:
+    """How long an answer is fresh holds for its own URL, not for one that led there this time."""
+    fields = (*download.response.fields, ("Cache-Control", "no-cache"))
+    download.response = replace(download.response, fields=fields)
 
 
 def _moved(download: HttpDownload, place: str) -> HttpDownload:

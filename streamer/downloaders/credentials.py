@@ -7,6 +7,7 @@ a secret: every request, after a redirect too, asks here with the URL that it is
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 from streamer.model import Fields
 
 _PORTS = {"http": 80, "https": 443}
+
+_AUTHORITY = re.compile(r"([^\[\]:@%]+|\[[^\[\]@%]+\])(:[0-9]*)?")
+"""A name or an address, and a port; without an escape, which few read in an authority."""
 
 
 class Origin(NamedTuple):
@@ -30,11 +34,15 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin:
-    """The origin that a URL leads to; raises `ValueError` where it leads to none of HTTP."""
+    """The origin that a URL leads to; raises `ValueError` where it leads to none of HTTP.
+
+    So does an authority that not everybody reads in the same way, as with user information.
+    """
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.port == 0:
+    host = parts.hostname if _AUTHORITY.fullmatch(parts.netloc) else None
+    if parts.scheme not in _PORTS or host is None or parts.port == 0:
         raise ValueError("no origin of HTTP")
-    return Origin(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme])
 
 
 def basic(username: str, password: str) -> str:

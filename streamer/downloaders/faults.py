@@ -83,5 +83,15 @@ def _named(error: BaseException) -> Exception:
     if isinstance(error, ConnectionClosed):
         return OriginNonsense("it closed the connection before its fields were complete")
     if isinstance(error, SSL.Error):
-        return OriginTLSFailed("verification or handshake failed")
+        return OriginTLSFailed(_handshake_fault(error))
     return OriginNonsense("it is not HTTP")
+
+
+def _handshake_fault(error: SSL.Error) -> str:
+    """Why TLS did not come about; the reasons of OpenSSL are constants of its own."""
+    match error.args:
+        case ([*_, (_, _, "certificate verify failed")],):
+            return "its certificate is not trusted, has expired, or is for another host"
+        case ([*_, (_, _, str(reason))],):
+            return f"the handshake failed ({reason})"
+    return "the handshake failed"

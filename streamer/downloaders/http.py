@@ -42,8 +42,8 @@ _RELAYED = frozenset({200, 206, 302, 304, 412, 416})
 """302 is ours: `access` follows what an origin redirects, but for an added slash."""
 
 
-class HttpDownloader:
-    """One source of one artifact, over its importer's access."""
+class _Place:
+    """One URL, over its importer's access."""
 
     def __init__(self, access: Access, url: str, now: Callable[[], float], retries: int) -> None:
         self.origin = _name(url)
@@ -51,6 +51,15 @@ class HttpDownloader:
         self._access = access
         self._url = url
         self._now = now
+
+    def _refuse(self, download: HttpDownload) -> OriginAnsweredOtherwise:
+        """Let go of an answer that is not the right one, and say why."""
+        download.discard()
+        return _refusal(download.response, self._now())
+
+
+class HttpDownloader(_Place):
+    """One source of one artifact."""
 
     async def open(self, span: ByteRange | None = None) -> HttpDownload:
         """Ask for the content; see `interfaces.Downloader`."""
@@ -59,27 +68,18 @@ class HttpDownloader:
         if span is not None and download.response.status == 206:
             download.prove(span)
         elif download.response.status != 200:
-            download.discard()
-            raise _refusal(download.response, self._now())
+            raise self._refuse(download)
         return download
 
 
-class HttpRelayer:
-    """One path of a pass-through distribution, over its importer's access."""
-
-    def __init__(self, access: Access, url: str, now: Callable[[], float], retries: int) -> None:
-        self.origin = _name(url)
-        self.retries = retries
-        self._access = access
-        self._url = url
-        self._now = now
+class HttpRelayer(_Place):
+    """One path of a pass-through distribution."""
 
     async def relay(self, method: str, fields: Fields) -> HttpDownload:
         """See `interfaces.Relayer`; a 302 only adds a slash, in a relative Location."""
         download = await self._access.ask(method, self._url, fields, is_relayed=True)
         if download.response.status not in _RELAYED:
-            download.discard()
-            raise _refusal(download.response, self._now())
+            raise self._refuse(download)
         return download
 
 

@@ -17,10 +17,14 @@ from collections.abc import Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple, cast
 
+from streamer.downloaders.credentials import origin_of
 from streamer.errors import RedirectRefused
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 """RFC 9110 section 15.4; for GET and HEAD they all mean the same request elsewhere."""
+
+PERMANENT = frozenset({301, 308})
+"""The others may lead elsewhere the next time."""
 
 MAX_REDIRECTS = 10
 """curl follows 50, wget 20, browsers 20; a chain of mirrors needs three or four."""
@@ -64,16 +68,16 @@ def added_slash(url: str, locations: Sequence[str]) -> str | None:
     Whoever asked may be told so without learning where the origin is.
     """
     try:
-        target = _split(_target(url, locations))
+        target = _target(url, locations)
     except RedirectRefused:
         return None
-    asked = _normal(_split(url))
-    if target._replace(query=None) != asked._replace(path=f"{asked.path}/", query=None):
+    asked, found = _normal(_split(url)), _split(target)
+    if origin_of(target) != origin_of(url) or found.path != f"{asked.path}/":
         return None
     name = asked.path.rpartition("/")[2]
     # RFC 3986 section 4.2: what stands before a colon would be a scheme.
     dot = "./" if ":" in name or not name else ""
-    query = "" if target.query is None else f"?{target.query}"
+    query = "" if found.query is None else f"?{found.query}"
     return f"{dot}{name}/{query}"
 
 

@@ -12,67 +12,46 @@ store here is bounded. No sentence of a refusal holds a URL or a credential.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from cachetools import LRUCache
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from werkzeug.datastructures import WWWAuthenticate
 
-from streamer.downloaders import redirects
-from streamer.errors import OriginError, RedirectRefused, TokenRefused
+from streamer.downloaders.challenges import Challenge, read_token
+from streamer.errors import OriginError, TokenRefused
 from streamer.interfaces import Download
-from streamer.model import OriginResponse
 
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_TOKEN_CHARACTERS = 16 * 1024 - len("Authorization: Bearer ")
-"""What fits into one line of a head as servers read them; JSON Web Tokens have one to four KiB."""
-
 MAX_TOKENS = 256
 MAX_PLACES = 1024
 """How many tokens are kept, and for how many folders of URLs it is known which one they want."""
 
-DEFAULT_SECONDS = 60
-"""What a token lives whose service does not say: the registries' own rule."""
-
-MAX_SECONDS = 24 * 3600
 LEEWAY = 0.1
 """The part of its life at the end of which a token is not used any more: clocks and ways differ."""
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-_BEARER = re.compile(r"(?:^|,)\s*(bearer\s.*)$", re.IGNORECASE | re.DOTALL)
-
-
-class Challenge(NamedTuple):
-    """What a token is for, as the origin said."""
-
-    realm: str
-    service: str | None
-    scope: str | None
-
-    @property
-    def url(self) -> str:
-        """Where the token is to be had."""
-        asked = {"service": self.service, "scope": self.scope}
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        if not query:
-            return self.realm
-        return f"{self.realm}{'&' if '?' in self.realm else '?'}{query}"
+MAX_FETCH_SECONDS = 30
+"""How long a service may take. Those who wait have limits of their own; but while new ones keep
+joining them, nobody would be the last to leave a service that says nothing."""
 
 
 class Grant(NamedTuple):
     """A token for one request, or none; `is_new` where it was fetched for that very request."""
 
     token: str | None
+    challenge: Challenge | None = None
     is_new: bool = False
 
     def __repr__(self) -> str:
         return f"Grant(is_new={self.is_new})"
+
+    def is_all_for(self, challenge: Challenge) -> bool:
+        """Whether there is no better answer to this challenge than the one that met it."""
+        return self.is_new and self.challenge == challenge
 
 
 NO_TOKEN = Grant(None)
@@ -94,29 +73,43 @@ class Tokens:
     async def known_for(self, url: str) -> Grant:
         """What a request for `url` needs as far as its neighbours have shown: often nothing.
 
-        Raises an `OriginError` where a token is needed and not given.
+        Nothing, too, where that cannot be had: the origin may want something else by now, and says
+        so.
         """
-        challenge = self._wanted.get(_folder(url))
-        return NO_TOKEN if challenge is None else await self._grant(challenge)
+        folder, grant = _folder(url), NO_TOKEN
+        if (challenge := self._wanted.get(folder)) is None:
+            return NO_TOKEN
+        try:
+            with suppress(TokenRefused):
+                grant = await self._grant(challenge)
+            return grant
+        finally:
+            # Who was cancelled could not wait any longer: the next one need not wait for the same.
+            if grant is NO_TOKEN:
+                self._wanted.pop(folder, None)
 
     async def answer(self, url: str, challenge: Challenge, refused: str | None) -> Grant:
-        """A token for a challenge that `url` has met, another one than was `refused`."""
-        self._wanted[_folder(url)] = challenge
+        """A token for a challenge that `url` has met, another one than was `refused`.
+
+        Raises `TokenRefused` where there is none to be had.
+        """
         if self._kept(challenge) == refused:
             self._tokens.pop(challenge, None)
-        return await self._grant(challenge)
+        grant = await self._grant(challenge)
+        self._wanted[_folder(url)] = challenge
+        return grant
 
     async def _grant(self, challenge: Challenge) -> Grant:
         if (token := self._kept(challenge)) is not None:
-            return Grant(token)
+            return Grant(token, challenge)
         flight = self._flights.get(challenge)
         if flight is None:
             flight = self._flights[challenge] = _Flight(lambda: self._landed(challenge))
             joined = flight.join()
-            flight.start(self._fetched(challenge))
+            flight.start(self._fetched_in_time(challenge))
         else:
             joined = flight.join()
-        return Grant(await joined, is_new=True)
+        return Grant(await joined, challenge, is_new=True)
 
     def _kept(self, challenge: Challenge) -> str | None:
         token, until = self._tokens.get(challenge, (None, 0.0))
@@ -125,6 +118,13 @@ class Tokens:
     def _landed(self, challenge: Challenge) -> None:
         self._flights.pop(challenge, None)
 
+    async def _fetched_in_time(self, challenge: Challenge) -> str:
+        fetching = Deferred.fromCoroutine(self._fetched(challenge))
+        try:
+            return await fetching.addTimeout(MAX_FETCH_SECONDS, self._clock)
+        except TookTooLong:
+            raise TokenRefused("it takes too long") from None
+
     async def _fetched(self, challenge: Challenge) -> str:
         asked_at = self._clock.seconds()
         try:
@@ -132,7 +132,7 @@ class Tokens:
         except OriginError as error:
             raise TokenRefused(_reason(error)) from error
         content = await _content(download)
-        token, seconds = _read_token(content)
+        token, seconds = read_token(content)
         self._tokens[challenge] = (token, asked_at + seconds * (1 - LEEWAY))
         return token
 
@@ -166,65 +166,20 @@ class _Flight:
             self._fetching.cancel()
 
     def _land(self, result: str | Failure) -> None:
-        """Tell those who are left; where nobody is, the fetch was cancelled."""
-        waiting, self._waiting = self._waiting, []
-        if waiting:
+        """Tell those who are left; where nobody is, the fetch was cancelled.
+
+        One who is told may make another one leave, who is not told then.
+        """
+        self._fetching = None
+        if self._waiting:
             self._landed()
-        for waiter in waiting:
-            waiter.callback(result)  # a Failure makes it an errback
-
-
-# -- what origins and token services say -----------------------------------------------------------
-
-
-def read_challenge(url: str, response: OriginResponse) -> Challenge | None:
-    """The Bearer challenge of a response to a request for `url`, or None where there is none.
-
-    Raises `TokenRefused` where its realm is not a URL that may be asked.
-    """
-    for name, value in response.fields:
-        match = _BEARER.search(value) if name.lower() == "www-authenticate" else None
-        found = None if match is None else WWWAuthenticate.from_header(match[1])
-        if found is not None and (realm := found.get("realm")) is not None:
-            return Challenge(_checked_realm(url, realm), found.get("service"), found.get("scope"))
-    return None
-
-
-def _checked_realm(url: str, realm: str) -> str:
-    try:
-        target = redirects.checked_url(realm)
-    except RedirectRefused as error:
-        raise TokenRefused("its URL cannot be used") from error
-    if redirects.is_downgrade(url, target):
-        raise TokenRefused("it is to be asked over http, and the origin over https")
-    return target
+        while self._waiting:
+            self._waiting.pop(0).callback(result)  # a Failure makes it an errback
 
 
 def _folder(url: str) -> str:
     """The URL up to the last segment of its path."""
     return url.partition("?")[0].rpartition("/")[0]
-
-
-def _read_token(content: bytes) -> tuple[str, float]:
-    """The token and how many seconds it lives from now."""
-    try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
-        raise TokenRefused("its answer is not JSON") from None
-    if not isinstance(answer, dict):
-        raise TokenRefused("its answer holds no token")
-    token = answer.get("token") or answer.get("access_token")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise TokenRefused("its answer holds no token that can be sent")
-    if len(token) > MAX_TOKEN_CHARACTERS:
-        raise TokenRefused("its token is too long")
-    return token, _lifetime_seconds(answer.get("expires_in"))
-
-
-def _lifetime_seconds(stated: object) -> float:
-    if not isinstance(stated, int | float) or isinstance(stated, bool) or not stated > 0:
-        return DEFAULT_SECONDS
-    return min(stated, MAX_SECONDS)
 
 
 async def _content(download: Download) -> bytes:

@@ -58,7 +58,8 @@ def _warnings(config: HttpConfig) -> list[str]:
             " and read what it is shown"
         )
     has_secret = config.username or config.bearer_token or config.secret_fields
-    if has_secret and config.origin.scheme == "http":
+    trusted = (config.url, *config.credential_origins)
+    if has_secret and any(origin_of(url).scheme == "http" for url in trusted):
         found.append("credentials are sent over http: whoever is on the way can read them")
     return found
 
@@ -87,7 +88,7 @@ class HttpImporter:
             connect_seconds=config.connect_timeout,
             is_trusted=credentials.is_trusted,
             allow_private=config.allow_private_redirects,
-            persistent_per_host=config.download_concurrency,
+            persistent_per_host=config.download_concurrency if config.keep_alive else 0,
             cached_seconds=config.keep_alive,
             bind_address=config.bind_address,
         )
@@ -161,7 +162,8 @@ def join_below(base: str, path: str) -> str:
     however they are written, and encoded slashes; and where it is no path.
     """
     segments = re.split(r"[/\\]", path.partition("?")[0])
-    names = [unquote(segment, "latin-1") for segment in segments]
+    # What stands behind a semicolon some servers take off before they look for dot segments.
+    names = [unquote(segment, "latin-1").partition(";")[0] for segment in segments]
     leads_out = any(name in (".", "..") or "/" in name or "\\" in name for name in names)
     if leads_out or path.startswith(("/", "\\")) or "#" in path or not _VISIBLE.fullmatch(path):
         raise ValueError("the path would not stay below the importer's URL")

@@ -38,7 +38,7 @@ from streamer.importers.http_values import (
     Value,
     Version,
 )
-from streamer.settings import TIME_TEXT, Seconds, Size
+from streamer.settings import TIME_TEXT, Seconds, SecondsOrNever, Size
 
 MAX_FIELDS = 50
 
@@ -96,7 +96,9 @@ class HttpConfig(BaseModel):
         default=None, ge=1024, description="a size such as 10MiB, per second, from 1KiB"
     )
     connect_timeout: Seconds = Field(default=10.0, le=300, description=f"{TIME_TEXT}, at most 5m")
-    keep_alive: Seconds = Field(default=30.0, le=3600, description=f"{TIME_TEXT}, at most 1h")
+    keep_alive: SecondsOrNever = Field(
+        default=30.0, le=3600, description=f"{TIME_TEXT}, at most 1h; or 0"
+    )
     max_retries: Count = Field(default=3, ge=0, le=10, description="a whole number from 0 to 10")
     bind_address: Address | None = Field(default=None, description=_TEXT)
 
@@ -115,10 +117,12 @@ class HttpConfig(BaseModel):
             raise ValueError(
                 "secret_fields: must not hold Authorization beside a username or bearer_token"
             )
-        if self.proxy_url is None and self.proxy_username is not None:
-            raise ValueError("proxy_username: needs a proxy_url beside it")
-        if self.proxy_url is None and self.proxy_password is not None:
-            raise ValueError("proxy_password: needs a proxy_url beside it")
+        names = [name.lower() for name in (*self.fields, *self.secret_fields)]
+        if len(set(names)) < len(names):
+            raise ValueError("fields: must not hold a name twice, nor one of secret_fields")
+        for key in ("proxy_username", "proxy_password", "no_proxy"):
+            if self.proxy_url is None and getattr(self, key) not in (None, ()):
+                raise ValueError(f"{key}: needs a proxy_url beside it")
         _check_tls(self.tls)
         if self.proxy is not None:
             _check_proxy(self.proxy)
