@@ -20,7 +20,6 @@ Content-Type and Last-Modified are the same from every origin, for HEAD, for GET
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -49,8 +48,8 @@ Failure = tuple[str, OriginError]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 _FORWARDED = {"content-disposition", "content-language", "link"}
-_RELAYED = {"accept-ranges", "age", "content-type", "date", "etag", "expires", "last-modified"}
-_RELAYED_LISTS = {"cache-control", "content-encoding", "vary"}
+_SINGLE = ("Accept-Ranges", "Age", "Content-Type", "Date", "ETag", "Expires", "Last-Modified")
+_LISTS = ("Cache-Control", "Content-Encoding", "Vary")
 _FORWARDED_PREFIXES = ("x-", "docker-")
 _NEVER_FORWARDED_PREFIXES = (
     # Steer nginx, Apache, Lighttpd and their kind: a field from an origin could make a front
@@ -126,17 +125,22 @@ def forwardable(fields: Fields) -> Fields:
 def relayable(fields: Fields) -> Fields:
     """The same of an origin that answers itself, as that of a pass-through distribution does.
 
-    What describes its representation and its caching passes too; a validator, date or type that is
-    said twice says nothing and is left out. What the length and the range are, the relay decides.
+    What describes its representation and its caching passes too, however much else there is: the
+    lines of a list as one, and a validator, date or type only if it is said once. What the length
+    and the range are, the relay decides.
     """
-    counts = Counter(name.lower() for name, _ in fields)
-    own = {name for name in _RELAYED if counts[name] == 1} | _RELAYED_LISTS
-    relayed = (
-        (name, value)
-        for name, value in fields
-        if _may_pass(name.lower(), value) or (name.lower() in own and _is_writable(name, value))
+    single = [(name, _values(fields, name)) for name in _SINGLE]
+    lists = [(name, _values(fields, name)) for name in _LISTS]
+    own = (
+        *((name, values[0]) for name, values in single if len(values) == 1),
+        *((name, ", ".join(filter(_is_writable_value, values))) for name, values in lists),
     )
-    return tuple(islice(relayed, MAX_FORWARDED))
+    return (*(field for field in own if _is_writable(*field)), *forwardable(fields))
+
+
+def _values(fields: Fields, wanted: str) -> list[str]:
+    """All values of a field; a tab in them means no more than a space."""
+    return [value.replace("\t", " ") for name, value in fields if name.lower() == wanted.lower()]
 
 
 def _may_pass(name: str, value: str) -> bool:
@@ -152,8 +156,11 @@ def _may_pass(name: str, value: str) -> bool:
 
 
 def _is_writable(name: str, value: str) -> bool:
-    is_line = value.isprintable() and max(value, default="") <= "ÿ"
-    return bool(value and is_line and _TOKEN.fullmatch(name))
+    return bool(_is_writable_value(value) and _TOKEN.fullmatch(name))
+
+
+def _is_writable_value(value: str) -> bool:
+    return bool(value) and value.isprintable() and max(value) <= "ÿ"
 
 
 def entity_tag(artifact: Artifact) -> str:

@@ -69,7 +69,10 @@ class FileTarget:
                 self.start_over()
         except OSError as error:
             self._close()
-            raise not_writable(self._name, error) from error
+            # What is in the way there, the reason says; without its name it would be a riddle.
+            is_in_the_way = os.path.lexists(self.partial)
+            name = str(self.partial) if is_in_the_way else self._name
+            raise not_writable(name, error) from error
         except OperationRefused:
             self._close()
             raise
@@ -127,9 +130,10 @@ class FileTarget:
 
     async def finish(self) -> None:
         try:
+            os.fsync(self._descriptor)
+            # Last, since a part that its owner cannot write is one that nobody goes on with.
             if (mode := self._replaced_mode()) is not None:
                 os.fchmod(self._descriptor, mode)
-            os.fsync(self._descriptor)
             self.partial.replace(self._path)
         except OSError as error:
             raise not_writable(self._name, error) from error

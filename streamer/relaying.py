@@ -7,8 +7,8 @@ say of a part which one it is, so that no client files bytes in the wrong place.
 | status | only where | content |
 |---|---|---|
 | 200 | | as it comes |
-| 206 | Range was sent | one part, within a range that was asked for and as long as it says; or |
-| | with several ranges | multipart/byteranges, as it comes |
+| 206 | Range was sent, and If-Range holds | one part, within a range that was asked for and as |
+| | | long as it says; or with several ranges multipart/byteranges, as it comes |
 | 302 | it does nothing but add a slash, relative to the request | none |
 | 304 | If-None-Match or If-Modified-Since was sent | none |
 | 412 | If-Match or If-Unmodified-Since was sent | as it comes |
@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from streamer import fields
 from streamer.errors import OriginNonsense
 from streamer.model import Fields, OriginResponse
+from streamer.preconditions import read_date
 from streamer.ranges import ByteRange, Spec, lies_within, read_ranges, read_relayed_range
 
-_TAGS = ("If-Match", "If-None-Match")
+_LISTS = ("If-Match", "If-None-Match", "CDN-Loop")
 _DATES = ("If-Modified-Since", "If-Unmodified-Since")
 
 _CACHE_CONDITIONS = {"If-None-Match", "If-Modified-Since"}
@@ -48,6 +49,10 @@ class Question:
     path: str
     fields: Fields
     ranges: tuple[Spec, ...] = ()
+
+    def value(self, name: str) -> str | None:
+        """The value of a field; None where it is not sent."""
+        return dict(self.fields).get(name)
 
     def has_any(self, names: set[str]) -> bool:
         """Whether one of these fields is sent."""
@@ -75,16 +80,18 @@ def question(method: str, path: str, values: Callable[[str], Sequence[str]]) -> 
     """What to ask for `path`, given all values of each field of the client's request.
 
     The lines of a list become one; a date that is repeated is ignored, and so is a Range that
-    cannot be read, or whose If-Range is repeated (RFC 9110 sections 5.3, 13.1 and 14.2).
+    cannot be read, or whose If-Range is repeated (RFC 9110 sections 5.3, 13.1 and 14.2). Whom the
+    request has passed goes on with it, or two services that pass to each other would never know
+    (RFC 8586 section 2).
     """
-    conditions = [(name, ", ".join(values(name))) for name in _TAGS if values(name)]
-    conditions += [(name, values(name)[0]) for name in _DATES if len(values(name)) == 1]
+    told = [(name, ", ".join(values(name))) for name in _LISTS if values(name)]
+    told += [(name, values(name)[0]) for name in _DATES if len(values(name)) == 1]
     ranges = read_ranges(values("Range")) if method == "GET" else ()
     if ranges and len(values("If-Range")) <= 1:
-        conditions += [(name, values(name)[0]) for name in ("Range", "If-Range") if values(name)]
+        told += [(name, values(name)[0]) for name in ("Range", "If-Range") if values(name)]
     else:
         ranges = ()
-    return Question(method, path, tuple(conditions), ranges)
+    return Question(method, path, tuple(told), ranges)
 
 
 def answer(asked: Question, origin: OriginResponse) -> Answer:
@@ -97,8 +104,10 @@ def answer(asked: Question, origin: OriginResponse) -> Answer:
         return Answer(304, told, has_content=False, length=None)
     if asked.method == "HEAD":
         return Answer(origin.status, (*_told_length(origin), *told), has_content=False, length=None)
-    if origin.status == 206 and not (len(asked.ranges) > 1 and _is_multipart(origin)):
-        return _part(asked, origin, told)
+    if origin.status == 206:
+        _refuse_changed(asked, origin)
+        if not (len(asked.ranges) > 1 and _is_multipart(origin)):
+            return _part(asked, origin, told)
     etag = _strong_tag(origin) if origin.status == 200 else None
     return Answer(origin.status, told, has_content=True, length=origin.length, etag=etag)
 
@@ -138,6 +147,19 @@ def _refuse_unasked(asked: Question, status: int) -> None:
     }.get(status, status == 200)
     if not is_asked:
         raise OriginNonsense(f"nothing in the request calls for its answer {status}")
+
+
+def _refuse_changed(asked: Question, origin: OriginResponse) -> None:
+    """A part of other content than If-Range names, by an origin that did not heed it."""
+    wanted = asked.value("If-Range")
+    if wanted is None:
+        return
+    if wanted.endswith('"'):
+        is_other = _value(origin, "ETag") not in (None, wanted)
+    else:
+        is_other = read_date(_value(origin, "Last-Modified")) not in (None, read_date(wanted))
+    if is_other:
+        raise OriginNonsense("it sends a part of other content than the client goes on with")
 
 
 def _added_slash(asked: Question, origin: OriginResponse) -> Answer:

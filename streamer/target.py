@@ -7,7 +7,7 @@ UTF-8. What cannot be decoded is 400; what decodes to a name that can never be p
 Neither is ever echoed.
 
 An origin of a pass-through distribution sees what the client wrote, byte for byte. Not every server
-reads it as strictly as this module: what one that decodes twice, or cuts parameters off segments,
+reads it as strictly as this module: what one that decodes twice, or cuts something off a name,
 would read as a way out of the folder is 404, and so is a backslash, which some take for a slash.
 """
 
@@ -21,6 +21,11 @@ from streamer.errors import PathNotPublished, TargetMalformed
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _VISIBLE = re.compile(rb"[\x21-\x7e]*")
+_LEADING_OUT = re.compile(
+    rb"[\x00-\x1f\x7f\\]"
+    rb"|[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]"  # overlong UTF-8, of `.` or `/` among others
+    rb"|(?:^|/)\.\.?(?:[/;?# ]|$)"  # also where parameters, a query or spaces are cut off
+)
 
 MAX_DECODINGS = 4
 """How often a segment for an origin is decoded to see what comes out; who goes further hides it."""
@@ -84,14 +89,12 @@ def below_base_path(raw: bytes, prefix: str, base_path: str) -> str:
 def _may_climb(segment: bytes) -> bool:
     """Whether some server might read a segment as `.` or `..`, or as something that holds one."""
     for _ in range(MAX_DECODINGS):
-        decoded = unquote_to_bytes(segment)
-        if decoded == segment:
-            break
-        segment = decoded
-    else:
-        return True
-    names = (part.partition(b";")[0] for part in segment.split(b"/"))
-    return b"\\" in segment or any(name in (b".", b"..") for name in names)
+        if _LEADING_OUT.search(segment):
+            return True
+        segment, before = unquote_to_bytes(segment), segment
+        if segment == before:
+            return False
+    return True
 
 
 def is_query(raw: bytes) -> bool:

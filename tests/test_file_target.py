@@ -192,6 +192,20 @@ def test_replaced_file_keeps_its_mode(path, old, part):
     assert (part_mode, mode(path)) == (part, old)
 
 
+@pytest.mark.usefixtures("umask")
+def test_part_of_a_file_that_is_only_read_can_be_gone_on_with_to_the_end(path, monkeypatch):
+    """A disk may take minutes to be safe, in which the process may be killed."""
+    seen = []
+    path.touch()
+    path.chmod(0o440)
+
+    with FileTarget(path, ARTIFACT) as target:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(mode(target.partial)))
+        finish(target)
+
+    assert (seen, mode(path)) == ([0o640], 0o440)
+
+
 def test_link_stays_a_link(path):
     """The file that it leads to is replaced."""
     link = path.with_name("link")
@@ -222,10 +236,20 @@ def test_link_in_the_place_of_the_part_is_not_followed(path):
     victim.write_bytes(b"victim")
     path.with_name(PARTIAL).symlink_to("victim")
 
-    with pytest.raises(OperationRefused, match="cannot be written"):
+    with pytest.raises(OperationRefused, match=rf"/{PARTIAL} cannot be written"):
         save_half(path)
 
     assert victim.read_bytes() == b"victim"
+
+
+def test_folder_in_the_place_of_the_part_is_named(path):
+    """Nobody would look for it behind the name of the file."""
+    path.with_name(PARTIAL).mkdir()
+
+    with pytest.raises(OperationRefused) as refused:
+        save_half(path)
+
+    assert str(refused.value) == f"{path.with_name(PARTIAL)} cannot be written: Is a directory"
 
 
 def test_second_name_in_the_place_of_the_part_is_not_written_to(path):

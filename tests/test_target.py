@@ -249,13 +249,21 @@ def test_path_for_an_origin_is_what_the_client_wrote(raw, prefix, expected):
         b"%2e%2e;/y",
         b"%252f..%252fx",
         b"x/.;/y",
+        b"..%20/x",
+        b"..%3fx",
+        b"..%23",
+        b"..%2500/x",
+        b"x%250d%250ay",
+        b"%25c0%25ae%25c0%25ae/x",
+        b"%25e0%2580%25ae./x",
+        b"%25f0%2580%2580%25ae./x",
         b"%" + b"25" * 40 + b"41",
         b"caf\xc3\xa9",
     ],
     ids=repr,
 )
 def test_path_that_some_origin_would_leave_its_folder_by_is_not_published(rest):
-    """Servers decode twice, take backslashes for slashes, and cut parameters off segments."""
+    """Servers decode twice, take backslashes for slashes, and cut things off segments."""
     with pytest.raises(PathNotPublished):
         below_base_path(b"/a/b/" + rest, "", "a/b")
 

@@ -24,11 +24,20 @@ from streamer.model import Digest
 
 
 def withdraw_path(database: Database, path: str) -> int:
-    """Withdraw what is published at a path and return how many entries that concerns."""
+    """Withdraw what is published at a path and return how many entries that concerns.
+
+    Refused below a pass-through distribution, which shows what its origin has.
+    """
     with database.writing() as connection:
         base_path = _base_path_of(connection, path)
         rest = below(base_path, path)
-        up_to = {"up_to_number": lock_distribution(connection, base_path).last_number}
+        distribution = lock_distribution(connection, base_path)
+        if distribution.importer_id is not None:
+            raise OperationRefused(
+                f"{base_path!r} passes through to an importer: "
+                "what lies below it, its origin alone can take away"
+            )
+        up_to = {"up_to_number": distribution.last_number}
         affected = _published(connection, _at(base_path, rest))
         if affected:
             connection.execute(

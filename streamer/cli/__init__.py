@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -82,9 +83,20 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and exit."""
+    _fill_in_streams()
     # Whoever ends a job (timeout, systemd, CI) sends this; what had begun is taken back then too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(run(sys.argv[1:]))
+
+
+def _fill_in_streams() -> None:
+    """Stand in for the standard streams that the process was started without.
+
+    Their descriptors would else be the next files that are opened: a catalog, for one.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - to the end
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -4,11 +4,14 @@ Strategy. The content takes the way of a client's, through supply, pump and veri
 a stream. What cannot be renamed into place (a pipe, a device) gets its end when all is verified.
 Nobody waits for a first byte here, so content that an origin sends once more from its beginning is
 skipped however much it is. A file or a pipe that is slow holds up the reactor, which has nothing
-else to do. The catalog and the importers live as long as the reactor runs, which is once.
+else to do; a signal that ends the command gets it out of a pipe that nobody reads. The catalog and
+the importers live as long as the reactor runs, which is once.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import sys
@@ -20,6 +23,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
@@ -68,24 +72,30 @@ def fetch_into(
     Raises what `Saving.run` raises, with a note on what is kept. Runs the reactor, so it can be
     called once.
     """
+    ending = _Ending()
     with (
-        _target(output, published.artifact, resume=resume) as target,
+        _target(output, published.artifact, ending, resume=resume) as target,
         show_positions(published.artifact.size, silent=silent) as show,
     ):
-        return _in_reactor(lambda reactor: _fetch(reactor, target, published, settings, show))
+        return _in_reactor(
+            lambda reactor: _fetch(reactor, target, published, settings, show), ending
+        )
 
 
 @contextmanager
-def _target(output: Path | None, artifact: Artifact, *, resume: bool) -> Iterator[Target]:
+def _target(
+    output: Path | None, artifact: Artifact, ending: _Ending, *, resume: bool
+) -> Iterator[Target]:
     if output is None:
-        yield StreamTarget(sys.stdout.buffer, artifact.size, "standard output")
+        stream = _Stream(sys.stdout.fileno(), ending)
+        yield StreamTarget(stream, artifact.size, "standard output")
     elif output.exists() and not output.is_file():
         try:
-            stream = output.open("wb")
+            opened = output.open("wb", buffering=0)
         except OSError as error:
             raise not_writable(str(output), error) from error
-        with stream:
-            yield StreamTarget(stream, artifact.size, str(output))
+        with opened:
+            yield StreamTarget(_Stream(opened.fileno(), ending), artifact.size, str(output))
     else:
         with FileTarget(output, artifact, resume=resume) as target:
             try:
@@ -103,33 +113,91 @@ def _kept_note(partial: Path, kept_bytes: int, size: int | None) -> str:
     )
 
 
-def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+class _Ending:
+    """Ctrl-C and SIGTERM while the reactor runs: they stop it, or get a write out of its wait.
+
+    The reactor's own handlers would not say that there was a signal, and would wait for the write.
+    """
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._before: dict[int, Any] = {}
+        self._is_writing = False
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Here a signal raises `InterruptedError`."""
+        self._is_writing = True
+        try:
+            yield
+        finally:
+            self._is_writing = False
+
+    def listen(self, reactor: Any) -> None:
+        """Hear signals from now on, also when the reactor begins to hear some itself."""
+
+        def end(number: int, frame: object) -> None:
+            self._number = number
+            if self._is_writing:
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+            reactor.callFromThread(_stop, reactor)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if (before := signal.getsignal(number)) is not signal.SIG_IGN:
+                self._before[number] = before
+                signal.signal(number, end)
+                reactor.callWhenRunning(signal.signal, number, end)
+
+    def take_effect(self) -> None:
+        """Let the signal that came, if any, do what it would have done without a reactor."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        if self._number is not None:
+            signal.raise_signal(self._number)
+
+
+def _stop(reactor: Any) -> None:
+    with suppress(ReactorNotRunning):  # it came to its end by itself
+        reactor.stop()
+
+
+class _Stream:
+    """A descriptor without a buffer, in which bytes would wait that no signal could call back."""
+
+    def __init__(self, descriptor: int, ending: _Ending) -> None:
+        self._descriptor = descriptor
+        self._ending = ending
+
+    def write(self, content: bytes) -> None:
+        """See `stream_target.Writable`."""
+        rest = memoryview(content)
+        with self._ending.writing():
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def flush(self) -> None:
+        """All of it is written."""
+
+
+def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]], ending: _Ending) -> T:
     outcome: list[T | Failure] = []
-    ended_by: list[int] = []
-    terminate = signal.getsignal(signal.SIGTERM)
 
     def main(reactor: Any) -> Deferred[None]:
-        def end(number: int, frame: object) -> None:
-            ended_by.append(number)
-            reactor.callFromThread(reactor.stop)
-
-        # The reactor's own handler, which is there by then, would not say that it was this signal.
-        reactor.callWhenRunning(signal.signal, signal.SIGTERM, end)
+        ending.listen(reactor)
         running = Deferred.fromCoroutine(work(reactor))
-        # Ctrl-C ends the reactor, which would look like an origin that broke off.
+        # A reactor that is stopped would look like an origin that broke off.
         reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
         return running.addBoth(outcome.append)
 
-    with suppress(SystemExit):  # `react` ends like a program, and there is more to do
+    try:
         react(main)
-    signal.signal(signal.SIGTERM, terminate)
-    if ended_by:
-        signal.raise_signal(signal.SIGTERM)
-    if not outcome:
-        raise KeyboardInterrupt
+    except SystemExit:  # it ends like a program, and there is more to do
+        if not outcome:
+            raise
+    ending.take_effect()
     result = outcome[0]
     if isinstance(result, Failure):
-        if result.check(CancelledError):
+        if result.check(CancelledError):  # the reactor heard the signal first
             raise KeyboardInterrupt
         result.raiseException()
     return result

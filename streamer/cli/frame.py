@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,7 +63,7 @@ class Invocation:
     """The common options of one call, gathered before and after the command's name."""
 
     config_file: Path | None = None
-    catalog_url: str | None = None
+    catalog_url: str | None = field(default=None, repr=False)  # it may hold a password
     as_json: bool = False
 
     def settings(self) -> Settings:
@@ -92,7 +92,9 @@ class Invocation:
     def answer(self, document: object, *lines: str) -> None:
         """Say what was done: `document` as JSON, or `lines` for a person."""
         if self.as_json:
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            text = json.dumps(document, indent=2, ensure_ascii=False)
+            # A file's name that is no UTF-8 has no other way to be written.
+            click.echo(text.encode("utf-8", "backslashreplace"))
         for line in () if self.as_json else lines:
             click.echo(printable(line))
 

@@ -7,6 +7,7 @@ What an origin was asked for is read from its conversations.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import signal
 import stat
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -111,6 +113,15 @@ def wait_for_part(folder, size=HALF):
         time.sleep(0.02)
 
 
+def wait_until_full(reader, size=61_440):
+    """Wait until so much stands in a pipe that its writer waits."""
+    deadline, standing = time.monotonic() + 60, bytearray(4)
+    while int.from_bytes(standing, sys.byteorder) < size:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        fcntl.ioctl(reader, termios.FIONREAD, standing)
+
+
 def keep(folder, content):
     """Let an earlier fetch have left this."""
     (folder / PARTIAL).write_bytes(content)
@@ -156,9 +167,27 @@ def test_fetch_in_json_tells_what_was_saved_and_how(process, published):
     }
 
 
-def test_fetch_without_a_file_writes_to_standard_output(process, published):
+@pytest.mark.parametrize("options", [(), ("--output", "-")], ids=["default", "dash"])
+def test_fetch_without_a_file_writes_to_standard_output(process, published, options):
     """It can be piped on."""
-    assert (0, CONTENT.decode(), "") == process("fetch", "/a/b/big.bin")
+    assert (0, CONTENT.decode(), "") == process("fetch", "/a/b/big.bin", *options)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_fetch_without_a_standard_stream_is_done(published, tmp_path, closed):
+    """What was started without one has no use for it, and no file of ours takes its place."""
+    done = subprocess.run(
+        [sys.executable, "-m", "streamer.cli", *FETCH],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environ_of(tmp_path),
+        preexec_fn=lambda: os.close(closed),
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert got(tmp_path) == {"got.bin": CONTENT}
 
 
 def test_held_content_is_fetched_into_a_file(process, publish, origin, tmp_path):
@@ -458,6 +487,16 @@ def test_full_disk_keeps_what_it_took(published, process, tmp_path):
     assert (0, HALF) == (done.code, done.document["kept_bytes"])
 
 
+def test_file_whose_name_is_no_utf_8_is_named_as_json_can(process, published, tmp_path):
+    """Whatever the terminal's coding is."""
+    name = os.fsdecode(b"\xff")
+
+    done = process("fetch", "a/b/big.bin", "--json", "--output", name, PYTHONIOENCODING="utf-8")
+
+    assert (0, name) == (done.code, done.document["output"])
+    assert CONTENT == (tmp_path / name).read_bytes()
+
+
 def test_fetch_into_a_device_writes_to_it_and_does_not_replace_it(process, published):
     """`/dev/null` stays what it is."""
     done = process("fetch", "a/b/big.bin", "--output", "/dev/null")
@@ -474,6 +513,23 @@ def test_fetch_into_a_named_pipe_writes_to_who_reads_it(start, process, publishe
     assert CONTENT == (tmp_path / "got.bin").read_bytes()
     assert 0 == fetching.wait(60)
     assert stat.S_ISFIFO((tmp_path / "got.bin").stat().st_mode)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_a_fetch_into_a_pipe_that_is_not_read(start, published, tmp_path, number, code):
+    """Its reader may be a pager that shows the first page; the end never comes."""
+    pipe = tmp_path / "got.bin"
+    os.mkfifo(pipe)
+    fetching = start()
+    with pipe.open("rb", buffering=0) as reader:
+        wait_until_full(reader)
+        fetching.send_signal(number)
+        ended = fetching.wait(60)
+        taken = reader.read()
+
+    assert code == ended
+    assert len(taken) < len(CONTENT)
+    assert "Traceback" not in fetching.stderr.read()
 
 
 def test_reader_of_a_pipe_that_leaves_ends_the_fetch(published, tmp_path):

@@ -122,7 +122,7 @@ def test_base_path_with_publications_is_not_bound(command, publish):
         (("publication", "list", "npm"), "is pass-through"),
         (("importer", "delete", "npm"), "npm passes through to"),
         (("fetch", "npm/a", "--output", "a"), "cannot be verified"),
-        (("withdraw", "npm/a"), "nothing is published"),
+        (("withdraw", "npm/a"), "its origin alone can take away"),
     ],
     ids=["rollback", "publications", "importer", "fetch", "withdraw"],
 )
