@@ -12,6 +12,7 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
    `partial_content` what of an artifact a response holds, and how that is cut out
  5 `verify`      size and digest over chunks, checkpoints, and the held tail
  6 `plan`        which origin's turn it is, and the final status over all attempts
+   `breaker`     whether an origin that failed lately may be asked
    `relaying`    what of a request and of its answer passes through a pass-through distribution
 
    ports
@@ -20,21 +21,23 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
    adapters
    `catalog`     what is published, in SQLite or PostgreSQL
    `publishing`  manifests and entry files, line by line
- 8 `importers`   from a stored download config to a downloader; `downloaders` are what they build
+ 8 `importers`   from a stored download config to a downloader; `downloaders` are what they build,
+                 `downloaders.http` and `downloaders.access` first
    `keyring`     the operator's keys, which seal the secrets of importers
 
    pump
- 9 `pipe`        one download into one `response`: back-pressure, verification, abort
+ 9 `pipe`        one download into one `response`, at a client's `pace`: verification, abort
    `spans`       downloads made of others: several ranges, content without its beginning
    `metrics`, `settings`, `transfers` (the transfer log)
 
    composition
+10 `supply`      the origins of one exchange by `turns`, by what `health` remembers of them
+   `outlook`     whom an exchange would ask now, for operators
 11 `exchange`    the heart, one coroutine: resolve; `ordering`: what the response is to hold,
                  by what `distrust` remembers; `delivery`: plan, and an `attempt`: open, pipe;
-                 `supply`: the origins of one exchange, by what `health` remembers of them;
                  `passing`: the same for pass-through distributions
    `saving`      content into a `file_target` or a `stream_target`, without a client
-12 `app`, `front`, `endpoints`, `listing`, `admin`: the HTTP edge
+12 `app`, `front`, `endpoints`, `listing`, `admin`: the HTTP edge; `logs`
 13 `service`     Options and makeService: the only place where things are joined
    `cli`         the admin command; `testing`: fakes and contract checks
 """

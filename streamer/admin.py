@@ -7,7 +7,7 @@ Nothing here streams, so Klein serves it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from html import escape
 
@@ -18,11 +18,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from streamer import __version__
-from streamer.errors import CatalogError, RequestRefused
+from streamer.errors import CatalogError, PathNotPublished, RequestRefused
 from streamer.front import DoorSite
 from streamer.health import OriginReport
 from streamer.interfaces import Catalog
 from streamer.metrics import CONTENT_TYPE, Metrics
+from streamer.outlook import CandidateReport
 from streamer.settings import ContentSettings
 from streamer.target import read_target
 
@@ -68,6 +69,7 @@ class Status:
     broken_importers: Callable[[], list[str]]
     uptime_seconds: Callable[[], float]
     origins: Callable[[], list[OriginReport]]
+    candidates: Callable[[str], Awaitable[list[CandidateReport]]]
 
 
 class AdminApp:
@@ -104,9 +106,18 @@ class AdminApp:
     @app.route("/origins", methods=["GET"])
     def origins(self, request: IRequest) -> bytes:
         """What is remembered of origins that failed lately, as a JSON list; the others are well."""
-        request.setHeader(b"content-type", b"application/json")
-        request.setHeader(b"cache-control", b"no-store")
-        return json.dumps([asdict(each) for each in self._status.origins()]).encode()
+        return _json(request, self._status.origins())
+
+    @app.route("/candidates", methods=["GET"])
+    async def candidates(self, request: IRequest) -> bytes:
+        """Whom an exchange for the published `?path=` would ask, in this order, as a JSON list."""
+        try:
+            path = request.args[b"path"][0].decode()
+            return _json(request, await self._status.candidates(path))
+        except (KeyError, UnicodeDecodeError):
+            return _text(request, 400, "the path is missing or not UTF-8")
+        except (PathNotPublished, CatalogError) as error:
+            return _text(request, error.status, str(error))
 
     @app.route("/", methods=["GET"])
     async def page(self, request: IRequest) -> bytes:
@@ -166,6 +177,12 @@ def _text(request: IRequest, status: int, sentence: str) -> bytes:
     request.setHeader(b"content-type", b"text/plain; charset=utf-8")
     request.setHeader(b"cache-control", b"no-store")
     return f"{sentence}\n".encode()
+
+
+def _json(request: IRequest, reports: Iterable[OriginReport | CandidateReport]) -> bytes:
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-store")
+    return json.dumps([asdict(each) for each in reports]).encode()
 
 
 class _AdminRoot(Resource):

@@ -32,8 +32,9 @@ from streamer.pipe import Fetch, ResponseReader, pipe
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
-from streamer.supply import Supply, Turn
+from streamer.supply import Supply
 from streamer.transfers import Verified
+from streamer.turns import Turn
 from streamer.verify import TAIL_BYTES, Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
@@ -137,7 +138,7 @@ class Attempt:
     async def _run(self, head: Fields) -> None:
         download = await self._open()
         cut = self._order.selection.cut(self._spans)
-        self._reader = self._make_reader(cut, self._head(head, download.response))
+        self._reader = self._make_reader(cut, head, download.response)
         fetch = Fetch(
             download,
             self._verifier(),
@@ -205,11 +206,12 @@ class Attempt:
             *fields.forwardable(origin.fields),
         )
 
-    def _make_reader(self, cut: Cut, head: Fields) -> ResponseReader:
+    def _make_reader(self, cut: Cut, head: Fields, origin: OriginResponse) -> ResponseReader:
         def send_head(length: int | None) -> None:
             is_news = self.artifact.size is None and length is not None
             learned = (("Content-Length", str(length)),) if is_news else ()
-            self.response.send_head(self._order.selection.status, (*learned, *head))
+            status = self._order.selection.status
+            self.response.send_head(status, (*learned, *self._head(head, origin)))
 
         return ResponseReader(
             self.response,

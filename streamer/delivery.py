@@ -49,12 +49,13 @@ class Delivery:
                 supply, turn, order, response, self._settings, self._clock, self._distrust
             )
             try:
-                await supply.within(turn, attempt.run(head), lambda: _is_open(response))
+                await turn.within(attempt.run(head), lambda: _is_open(response))
             except OriginError as failure:
                 supply.failed(failure)
                 if not _is_open(response):
                     raise
             else:
+                supply.served()
                 return
             finally:
                 if response.phase is Phase.ENDED or (attempt.is_passed and response.sent_bytes):

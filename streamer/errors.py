@@ -15,6 +15,7 @@ because a URL may hold one.
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import ClassVar
 
@@ -214,15 +215,15 @@ class OriginSilent(OriginError):
 
 
 class OriginCrowded(OriginError):
-    """All connections that the importer may have are in use, and so is its queue, or for too long.
+    """The importer's own limits leave no turn: too many wait for one, or it took too long to come.
 
-    Its argument is the number of connections.
+    Its argument is the number of connections that the importer may have.
     """
 
     status = 503
     outcome = Outcome.BUSY
     proxy_error = "connection_limit_reached"
-    sentence = "all {0} connections to the origin are in use"
+    sentence = "no turn came: all {0} connections are in use, or rate_limit is used up"
 
 
 class OriginAvoided(OriginError):
@@ -359,8 +360,9 @@ class NoOriginServed(StreamerError):
         return attempts
 
     def __str__(self) -> str:
-        reasons = "; ".join(f"{name}: {error}" for name, error in self.failures)
-        return reasons or "this entry has no source that could be asked"
+        counts = Counter(f"{name}: {error}" for name, error in self.failures)
+        reasons = (f"{why} ({n} times)" if n > 1 else why for why, n in counts.items())
+        return "; ".join(reasons) or "this entry has no source that could be asked"
 
 
 # -- the client went or stopped reading: there is nobody to tell, so these have no status -------

@@ -5,9 +5,12 @@ nobody by itself: there are no probes on a timer, an exchange that comes by at t
 the probe. Four memories, each bounded, so that neither origins nor clients make them grow:
 
 - a **breaker** for each origin that failed lately. It opens after several failures in a row that
-  speak against the origin as such. While it is open nobody asks; after its pause one exchange may,
-  the probe, and the others wait for what becomes of it. If the probe fails the next pause is twice
-  as long; any answer closes the breaker and forgets all of it.
+  speak against the origin as such, and not all in one moment. While it is open nobody asks; after
+  its pause one exchange may, the probe, and the others wait for what becomes of it. If the probe
+  fails the next pause is twice as long. An answer closes the breaker; all of it is forgotten when
+  content has come to its end, because an origin may well send heads and then fall silent, or when
+  the origin says that it has none. Of 5xx each content counts once: one that is broken says nothing
+  of the others.
 - a **rest**, where an origin asked for one with Retry-After.
 - a **quarantine** of an artifact at an origin that sent other content for it: a last resort.
 - a short **negative memory** of sources that say 404 or 410, so that one missing file that many
@@ -16,20 +19,19 @@ the probe. Four memories, each bounded, so that neither origins nor clients make
 An origin is known under its importer's id and revision: with another config, or other credentials,
 it may do better, and what one tenant finds out is no news for another.
 
-Exchanges that began before a breaker opened report as all others do, and what they say counts the
-same: an answer closes it, a failure while it is open changes nothing.
+Exchanges that began before a breaker opened report as all others do: an answer closes it. What else
+they say changes neither its pause nor the place of the probe, which is known by its inquiry.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from cachetools import TTLCache
 
+from streamer.breaker import Breaker, Event, State
 from streamer.errors import OriginAnsweredOtherwise, OriginAvoided, OriginCrowded, OriginError
 from streamer.model import Artifact, Digest, RemoteArtifact
 from streamer.settings import OriginSettings
@@ -45,39 +47,16 @@ MAX_REPORTS = 1000
 MAX_PAUSE_SECONDS = 60.0
 """Of a breaker, and of a Retry-After: an origin that is back is not left alone for longer."""
 
-PROBE_SECONDS = 1.0
-"""What others are told to wait while a probe is under way: an answer takes about that long."""
-
 FORGET_SECONDS = 600.0
 """After so long without another failure an origin is as good as any."""
 
 
-class State(Enum):
-    """Of a breaker."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Inquiry:
+    """Somebody asks an origin for some content; no two are equal, so that a probe is known."""
 
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-class Event(Enum):
-    """What changes the state of a breaker, but for an answer, which closes and forgets any."""
-
-    TRIPPED = "as many failures in a row as are allowed"
-    ASKED = "somebody asks after the pause, and becomes the probe"
-    FAILED = "the probe failed"
-    LET_GO = "the probe ended without a verdict"
-
-
-TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
-    {
-        (State.CLOSED, Event.TRIPPED): State.OPEN,
-        (State.OPEN, Event.ASKED): State.HALF_OPEN,
-        (State.HALF_OPEN, Event.FAILED): State.OPEN,
-        (State.HALF_OPEN, Event.LET_GO): State.OPEN,
-    }
-)
-"""All there are."""
+    key: OriginKey
+    content: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +73,18 @@ class OriginReport:
     changed_seconds_ago: float | None
     quarantined: int
 
-
-@dataclass(slots=True)
-class _Breaker:
-    """Of one origin; it exists as long as the last that was heard of it is a failure."""
-
-    changed_at: float
-    state: State = State.CLOSED
-    failures: int = 0
-    pause_seconds: float = 0.0
-    open_until: float = 0.0
-    last_error: str = ""
-
-    def move(self, event: Event, now: float) -> None:
-        """Change the state as the table says."""
-        self.state = TRANSITIONS[self.state, event]
-        self.changed_at = now
-
-    def wait_seconds(self, now: float) -> float:
-        """How long it keeps everybody away; nothing or less where it does not."""
-        if self.state is State.OPEN:
-            return self.open_until - now
-        return PROBE_SECONDS if self.state is State.HALF_OPEN else 0.0
+    @property
+    def key(self) -> OriginKey:
+        """What it is known under."""
+        return self.importer_id, self.revision, self.origin
 
 
 class Health:
     """Whether an origin may be asked now. Each call costs microseconds.
 
     Rule: each `ask` that does not raise is followed by exactly one of `answered`, `failed` and
-    `let_go`, and a breaker that is half open has let one `ask` through since it was open.
+    `let_go`. After `answered` comes `served`, or `failed` for content that broke off, or nothing
+    where its client left. A breaker that is half open has one probe.
     """
 
     def __init__(
@@ -131,7 +93,7 @@ class Health:
         self._settings = settings
         self._now = now
         self._jitter = jitter
-        self._breakers: TTLCache[OriginKey, _Breaker] = TTLCache(
+        self._breakers: TTLCache[OriginKey, Breaker] = TTLCache(
             MAX_ORIGINS, FORGET_SECONDS + self._longest_pause, timer=now
         )
         self._resting: TTLCache[OriginKey, float] = TTLCache(
@@ -150,39 +112,46 @@ class Health:
 
     # -- breaker and rest
 
-    def ask(self, key: OriginKey) -> None:
-        """Raise `OriginAvoided` where this origin must not be asked now; else it will be."""
+    def ask(self, key: OriginKey, content: str) -> Inquiry:
+        """Raise `OriginAvoided` where this origin must not be asked now; else it will be.
+
+        `content` tells what it is asked for from whatever else it has.
+        """
         now = self._now()
         wait = self._wait_seconds(key, now)
         if wait > 0:
             raise OriginAvoided(wait)
+        inquiry = Inquiry(key, content)
         breaker = self._breakers.get(key)
-        if breaker is not None and breaker.state is State.OPEN:
-            breaker.move(Event.ASKED, now)
+        if breaker is not None and breaker.state is not State.CLOSED:
+            breaker.move(Event.ASKED, now, inquiry)
+        return inquiry
 
-    def answered(self, key: OriginKey) -> None:
+    def answered(self, inquiry: Inquiry) -> None:
         """The origin's fields arrived, and it has what it was asked for."""
-        self._breakers.pop(key, None)
+        breaker = self._breakers.get(inquiry.key)
+        if breaker is not None and breaker.state is not State.CLOSED:
+            breaker.move(Event.ANSWERED, self._now())
 
-    def failed(self, key: OriginKey, error: OriginError) -> None:
-        """The attempt ended in `error`, which need not speak against the origin.
+    def served(self, inquiry: Inquiry) -> None:
+        """All that was wanted of the content has come."""
+        self._breakers.pop(inquiry.key, None)
 
-        Content that breaks off later may be told too, though `answered` came before.
-        """
+    def failed(self, inquiry: Inquiry, error: OriginError) -> None:
+        """The attempt ended in `error`, which need not speak against the origin."""
         if isinstance(error, OriginAnsweredOtherwise) and error.retry_after_seconds is not None:
-            rest = min(MAX_PAUSE_SECONDS, error.retry_after_seconds)
-            self._resting[key] = max(self._now() + rest, self._resting.get(key, 0.0))
+            self._rest(inquiry.key, error.retry_after_seconds)
         if isinstance(error, OriginCrowded | OriginAvoided):
-            self.let_go(key)
+            self.let_go(inquiry)
         elif error.counts_against:
-            self._count(key, type(error).__name__)
+            self._count(inquiry, error)
         else:
-            self.answered(key)
+            self._breakers.pop(inquiry.key, None)
 
-    def let_go(self, key: OriginKey) -> None:
+    def let_go(self, inquiry: Inquiry) -> None:
         """The attempt ended without a verdict, as when its client left."""
-        breaker = self._breakers.get(key)
-        if breaker is not None and breaker.state is State.HALF_OPEN:
+        breaker = self._breakers.get(inquiry.key)
+        if breaker is not None and breaker.probe is inquiry:
             breaker.move(Event.LET_GO, self._now())
 
     def failures(self, key: OriginKey) -> int:
@@ -190,23 +159,29 @@ class Health:
         breaker = self._breakers.get(key)
         return 0 if breaker is None else breaker.failures
 
-    def _count(self, key: OriginKey, error_name: str) -> None:
-        now, allowed = self._now(), self._settings.breaker_failures
-        breaker = self._breakers.get(key) or _Breaker(changed_at=now)
-        breaker.failures += 1
-        breaker.last_error = error_name
-        if breaker.state is State.HALF_OPEN:
-            self._open(breaker, Event.FAILED, min(2 * breaker.pause_seconds, self._longest_pause))
-        elif breaker.state is State.CLOSED and 0 < allowed <= breaker.failures:
-            self._open(breaker, Event.TRIPPED, self._settings.breaker_pause_seconds)
-        self._breakers[key] = breaker  # anew, as this is when its time begins
+    def _rest(self, key: OriginKey, seconds: float) -> None:
+        until = self._now() + min(MAX_PAUSE_SECONDS, seconds)
+        self._resting[key] = max(until, self._resting.get(key, 0.0))
 
-    def _open(self, breaker: _Breaker, event: Event, pause_seconds: float) -> None:
-        """Open for three quarters of the pause at least: origins that failed together part."""
+    def _count(self, inquiry: Inquiry, error: OriginError) -> None:
         now = self._now()
+        breaker = self._breakers.get(inquiry.key) or Breaker(changed_at=now)
+        breaker.count(inquiry.content, error)
+        if breaker.probe is inquiry:
+            self._open(breaker, Event.FAILED)
+        elif breaker.has_tripped(now, self._settings.breaker_failures):
+            self._open(breaker, Event.TRIPPED)
+        self._breakers[inquiry.key] = breaker  # anew, as this is when its time begins
+
+    def _open(self, breaker: Breaker, event: Event) -> None:
+        """Open for three quarters of the pause at least: origins that failed together part.
+
+        Each pause is twice the last, until all is forgotten.
+        """
+        now, first = self._now(), self._settings.breaker_pause_seconds
         breaker.move(event, now)
-        breaker.pause_seconds = pause_seconds
-        breaker.open_until = now + pause_seconds * (3 + self._jitter()) / 4
+        breaker.pause_seconds = min(2 * breaker.pause_seconds or first, self._longest_pause)
+        breaker.open_until = now + breaker.pause_seconds * (3 + self._jitter()) / 4
 
     def _wait_seconds(self, key: OriginKey, now: float) -> float:
         rest = self._resting.get(key, now) - now
@@ -237,14 +212,24 @@ class Health:
         """How many origins that failed lately have a breaker in this state."""
         return sum(breaker.state is state for breaker in self._breakers.values())
 
-    def reports(self) -> list[OriginReport]:
-        """What is remembered of origins, in the order of their keys; bounded by `MAX_REPORTS`.
+    def reports(self, only: Iterable[OriginKey] | None = None) -> list[OriginReport]:
+        """What is remembered of all origins, or of `only` those, in the order of their keys.
 
-        Whoever is not in it is well, as far as anybody knows.
+        Whoever is not in it is well, as far as anybody knows. Bounded by `MAX_REPORTS`.
         """
         quarantined = Counter(key for _, key in self._quarantined)
-        keys = sorted({*self._breakers, *self._resting, *quarantined})
+        known = {*self._breakers, *self._resting, *quarantined}
+        keys = sorted(known if only is None else known.intersection(only))
         return [self._report(key, quarantined[key]) for key in keys[:MAX_REPORTS]]
+
+    def sizes(self) -> Mapping[str, Callable[[], int]]:
+        """How much is remembered, by kind: for each of the memories a way to ask."""
+        return {
+            "breakers": self._breakers.__len__,
+            "rests": self._resting.__len__,
+            "quarantined": self._quarantined.__len__,
+            "missing": self._missing.__len__,
+        }
 
     def _report(self, key: OriginKey, quarantined: int) -> OriginReport:
         now = self._now()

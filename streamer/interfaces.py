@@ -75,8 +75,9 @@ class Downloader(Protocol):
     async def open(self, span: ByteRange | None = None) -> Download:
         """Ask the origin for all of the content, or for `span` alone; completes with its fields.
 
-        Who asks for a span looks at `response.part_of`: None means that the origin ignores ranges
-        and sends all. Raises an `OriginError` for whatever the origin or the way to it did wrong;
+        Called again when the download before is over, to try once more or to go on. Who asks for a
+        span looks at `response.part_of`: None means that the origin ignores ranges and sends all.
+        Raises an `OriginError` for whatever the origin or the way to it did wrong;
         to send another range than the one asked for is wrong.
         """
 
@@ -109,7 +110,11 @@ class Importer(Protocol):
         """Rebuild the downloader for one of this importer's sources."""
 
     async def close(self) -> None:
-        """Release idle connections. Downloads that are open end by themselves."""
+        """Release what is idle; called once.
+
+        Downloads that are open end by themselves, and downloaders made before may still be opened;
+        what these release is kept for nobody.
+        """
 
 
 class RelayingImporter(Importer, Protocol):

@@ -75,7 +75,7 @@ class Metrics:
         )
         self._avoided = Counter(
             "pulp_streamer_origin_avoided",
-            "Attempts that were not made, because the origin failed lately or asked for a rest.",
+            "Attempts that were not made, because of what is remembered of the origin.",
             ["importer"],
             registry=registry,
         )

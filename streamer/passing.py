@@ -26,8 +26,9 @@ from streamer.ranges import ByteRange
 from streamer.relaying import Answer, Question, answer, question, refuse_other_rest, rest
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
-from streamer.supply import Candidate, Supplies, Supply, Turn
+from streamer.supply import Supplies, Supply
 from streamer.transfers import Notes
+from streamer.turns import Candidate, Turn
 from streamer.verify import LengthVerifier
 
 
@@ -117,16 +118,20 @@ class Passing:
         importer = distribution.importer
         relayer = self._relayer(distribution, path)
         downloader = RelayDownloader(relayer, question(method, path, values))
-        supply = Supply(self._supplies, [Candidate(importer.name, downloader, importer)], notes)
+        # All paths are one content: clients choose them, and some may know many that fail.
+        content = distribution.base_path
+        candidate = Candidate(importer.name, downloader, importer, content=content)
+        supply = Supply(self._supplies, [candidate], notes)
         while (turn := await supply.next_turn()) is not None:
             attempt = self._attempt(supply, turn, downloader, response, notes)
             try:
-                await supply.within(turn, attempt, lambda: response.phase is Phase.BEFORE_HEAD)
+                await turn.within(attempt, lambda: response.phase is Phase.BEFORE_HEAD)
             except OriginError as failure:
                 supply.failed(failure)
                 if response.phase is not Phase.BEFORE_HEAD:
                     raise
             else:
+                supply.served()
                 return
         raise supply.verdict()
 

@@ -86,7 +86,9 @@ class Fetch:
         self._reader = reader
         self._resume = resume
         self._on_bytes = on_bytes
-        self._silence = Alarm(clock, idle_seconds, lambda: self._broke(OriginSilent(idle_seconds)))
+        self._silence = Alarm(
+            clock, idle_seconds, lambda: self.content_ended(OriginSilent(idle_seconds))
+        )
         self._part_over: Deferred[OriginError | None] = Deferred()
         self._resuming: Deferred[Download] | None = None
         self._received_bytes = 0
@@ -163,34 +165,32 @@ class Fetch:
         """`Sink`: the verdict is the verifier's own, however the origin ended."""
         if not self._running:
             return
-        if error is not None:
-            self._broke(error)
-            return
         try:
-            self._verifier.finish()
-        except SizeMismatch as mismatch:
-            # Too few: the verifier objects to too many as they come.
-            is_final = self._resume is None
-            self._broke(mismatch if is_final else ContentTruncated(self._received_bytes))
-        except StreamerError as mismatch:
-            self.fail(mismatch)
+            self._verifier.finish(error)
+        except OriginError as found:
+            if self._resume is None:
+                self.fail(found)
+            elif isinstance(found, SizeMismatch):
+                # Too few: the verifier objects to too many as they come.
+                self._break_off(ContentTruncated(self._received_bytes))
+            elif found is error:
+                self._break_off(found)
+            else:
+                self.fail(found)
         else:
             self._finish()
             self._part_over.callback(None)
 
-    def _broke(self, failure: OriginError) -> None:
-        """There is less content than promised: let `run` resume it, if that is possible."""
-        if self._resume is None:
-            self.fail(failure)
-        else:
-            self._silence.stop()
-            self._stop_download()
-            self._part_over.callback(failure)
+    def _break_off(self, failure: OriginError) -> None:
+        """There is less content than promised: let `run` resume it."""
+        self._silence.stop()
+        self._stop_download()
+        self._part_over.callback(failure)
 
     # -- from one download to the next
 
     async def _go_on(self, failure: OriginError) -> None:
-        assert self._resume is not None  # noqa: S101 - `_broke` has looked
+        assert self._resume is not None  # noqa: S101 - `content_ended` has looked
         self._resuming = Deferred.fromCoroutine(self._resume(self._received_bytes, failure))
         try:
             self._download = await self._resuming

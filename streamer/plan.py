@@ -17,12 +17,13 @@ them in rounds, within one budget of time for the first byte, waits included:
 - **Never again** in this exchange: who said something that a moment does not change (404, 401,
   wrong TLS, wrong content, a redirect in a circle), and who has no connection left for us. Who is
   avoided because of its past is asked again only if that takes no longer than a back-off: another
-  exchange may be finding out right now that it is well.
+  exchange may be finding out right now that it is well. In mid-stream, where there is no other
+  answer than a break, that is waited for which the budget allows.
 
 Content that breaks off in the middle begins a new budget and a new first round (`resume`): where
-it broke comes first, because most breaks are those of one connection; where it fell silent comes
-last. It ends when three attempts in a row brought nothing, because a client that sees a break soon
-can go elsewhere soon.
+it broke comes first, because most breaks are those of one connection; where it fell silent, or
+brought hardly anything, comes last. It ends when three attempts in a row brought nothing, because a
+client that sees a break soon can go elsewhere soon.
 
 Whatever happens, an exchange makes `MAX_ATTEMPTS` at most, and that many again for each stretch of
 content that is worth them.
@@ -52,6 +53,10 @@ MIN_RETRY_SECONDS = 0.5
 """What must be left after a wait, or half of a budget that is small."""
 
 BACKOFF_SECONDS = 0.1
+MIDSTREAM_BACKOFF_SECONDS = 1.0
+"""Or an eighth of a budget that is small. While content waits to go on there are few attempts and
+no other answer, so they are spread over the time that a server needs to start anew."""
+
 MAX_BACKOFF_SECONDS = 2.0
 
 MAX_RETRY_AFTER_SECONDS = 60
@@ -111,11 +116,13 @@ class Plan:
         self._jitter = jitter
         self._attempts = MAX_ATTEMPTS
         self._fruitless = math.inf
-        self._begin(now, budget_seconds)
+        self.renew(now, budget_seconds)
 
-    def _begin(self, now: float, budget_seconds: float) -> None:
+    def renew(self, now: float, budget_seconds: float) -> None:
+        """Begin a new budget of time, and nothing else."""
         self._deadline = now + budget_seconds
         self._least = min(MIN_ATTEMPT_SECONDS, budget_seconds / 4)
+        self._midstream_backoff = min(MIDSTREAM_BACKOFF_SECONDS, budget_seconds / 8)
         self._last_retry = self._deadline - min(MIN_RETRY_SECONDS, budget_seconds / 2)
 
     def next(self, now: float) -> Step | None:
@@ -138,11 +145,12 @@ class Plan:
         asked_for = error.retry_after_seconds or 0.0
         if isinstance(error, OriginAvoided):
             self._count(+1)
-            standing.is_out = asked_for > MAX_BACKOFF_SECONDS
+            standing.is_out = asked_for > MAX_BACKOFF_SECONDS and not self._is_in_midstream
         else:
             standing.is_out = not error.may_recover
             standing.is_slow = error.outcome is Outcome.SLOW
-        backoff = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (standing.attempts - 1))
+        least = self._midstream_backoff if self._is_in_midstream else BACKOFF_SECONDS
+        backoff = min(MAX_BACKOFF_SECONDS, least * 2.0 ** (standing.attempts - 1))
         # Nobody comes sooner than was asked for, and not all come in the same moment.
         later = asked_for + self._spread(BACKOFF_SECONDS) if asked_for > 0 else 0.0
         standing.not_before = now + max(self._spread(backoff), later)
@@ -152,22 +160,27 @@ class Plan:
     ) -> None:
         """Content broke off at this candidate after it had got further: go on from there.
 
-        A new budget and a new first round begin with this candidate, or end with it where it fell
-        silent; unless it is a last resort or its error said that it is not to be asked again.
-        Others that have to wait still have to. An attempt to go on that brings no byte is `failed`
-        alone; after `MAX_FRUITLESS` of them the plan is at its end. Where it got so far that more
-        attempts are worth it, they are counted anew.
+        A new budget and a new first round begin. Where it got far (`is_far`), this candidate comes
+        first in it and at once, and attempts are counted anew: it was worth them. Else it comes
+        last, and so it does where it fell silent; a last resort stays one, and who is not to be
+        asked again is not. Others that have to wait still have to. An attempt to go on that brings
+        no byte is `failed` alone; after `MAX_FRUITLESS` of them the plan is at its end.
         """
-        self._begin(now, budget_seconds)
+        self.renew(now, budget_seconds)
         self._fruitless = MAX_FRUITLESS
-        if is_far:
-            self._attempts = MAX_ATTEMPTS
         for standing in self._standings:
             standing.attempts = 0
         broken = self._standing(candidate)
-        broken.not_before = -math.inf
+        if is_far:
+            self._attempts = MAX_ATTEMPTS
+            broken.not_before = -math.inf
+        comes_first = is_far and not broken.is_slow
         self._standings.remove(broken)
-        self._standings.insert(len(self._standings) if broken.is_slow else 0, broken)
+        self._standings.insert(0 if comes_first else len(self._standings), broken)
+
+    @property
+    def _is_in_midstream(self) -> bool:
+        return not math.isinf(self._fruitless)
 
     def _standing(self, candidate: int) -> _Standing:
         return next(each for each in self._standings if each.candidate == candidate)
@@ -199,10 +212,13 @@ def first_order(prospects: Sequence[Prospect]) -> list[int]:
 
 
 def _turn(standing: _Standing, now: float) -> tuple[bool, bool, float, int]:
-    """Who comes first of those that may be asked: a round, within it the soonest."""
-    is_retry = standing.attempts > 0
+    """Who comes first of those that may be asked: a round, within it the soonest.
+
+    Who has to wait is not in the first round, though in mid-stream it may have had no turn yet.
+    """
     soonest = max(now, standing.not_before)
-    return is_retry, standing.prospect.is_last_resort, soonest, standing.attempts
+    is_later = standing.attempts > 0 or soonest > now
+    return is_later, standing.prospect.is_last_resort, soonest, standing.attempts
 
 
 def candidates(published: PublishedArtifact) -> tuple[RemoteArtifact, ...]:

@@ -35,7 +35,8 @@ from streamer.interfaces import Download
 from streamer.model import Artifact, Digest
 from streamer.pipe import Fetch
 from streamer.ranges import ByteRange
-from streamer.supply import Supply, Turn
+from streamer.supply import Supply
+from streamer.turns import Turn
 from streamer.verify import ContentVerifier
 
 MAX_RENEWALS = 5
@@ -148,18 +149,17 @@ class Saving:
                     supply = self._make_supply()
                 else:
                     supply.failed(failure)
-                if self._account.proves_itself():
-                    return  # it broke when everything had come
                 if not self._may_go_on():
                     if not self._begin_anew():
                         raise supply.verdict() from failure
                     self._grant_time(supply)
             else:
+                supply.served()
                 return
         raise supply.verdict()
 
     async def _take_turn(self, supply: Supply, turn: Turn) -> None:
-        download = await supply.within(turn, self._open(supply, turn))
+        download = await turn.within(self._open(supply, turn))
         fetch = Fetch(
             download,
             self._account,
@@ -176,7 +176,7 @@ class Saving:
         position, size = self._account.position, self._artifact.size
         if size is None or not position:
             return await supply.open(turn)
-        download = await supply.open(turn, ByteRange(position, size - 1))
+        download = await supply.open_rest(turn, ByteRange(position, size - 1))
         try:
             if download.response.part_of is None and not self._begin_anew():
                 raise OriginRefused(200)
@@ -256,10 +256,10 @@ class _Account:
         for running in self._others.values():
             running.update(chunk)
 
-    def finish(self) -> None:
+    def finish(self, failure: OriginError | None = None) -> None:
         """See `verify.Verifier`."""
         try:
-            self._verifier.finish()
+            self._verifier.finish(failure)
         except DigestMismatch:
             self.is_wrong = True
             raise

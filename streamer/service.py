@@ -38,6 +38,7 @@ from twisted.web.server import Site
 from streamer import __version__
 from streamer.admin import AdminApp, AdminSite, Status
 from streamer.app import ContentResource
+from streamer.breaker import State
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.delivery import Delivery
 from streamer.distrust import Distrust
@@ -45,12 +46,13 @@ from streamer.endpoints import affordable_connections, clear_stale_socket, with_
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
-from streamer.health import Health, State
+from streamer.health import Health
 from streamer.importers import ImporterPool, Registry, Surroundings
 from streamer.keyring import Keyring
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
 from streamer.ordering import Ordering
+from streamer.outlook import Outlook
 from streamer.passing import Passing
 from streamer.settings import ContentSettings, Settings, load_settings
 from streamer.supply import Supplies
@@ -121,7 +123,8 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     # Loaded now, so that no client waits for it, nor finds that descriptors have run out meanwhile.
     registry.types()
     importers = ImporterPool(registry, Surroundings(reactor, pseudonym, keyring))
-    health = Health(settings.origins, reactor.seconds, jitter=random.random)
+    # Not by the time of day, which may be set back or forward: a pause is a pause.
+    health = Health(settings.origins, time.monotonic, jitter=random.random)
     supplies = Supplies(
         catalog, importers, health, metrics, settings.delivery, reactor, jitter=random.random
     )
@@ -140,7 +143,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
         stall_seconds=settings.delivery.client_stall_seconds,
         on_refusal=content.refused_at_the_door,
     )
-    admin = _admin_site(content, door, catalog, importers, health, metrics, reactor)
+    admin = _admin_site(content, door, importers, supplies, reactor)
     return StreamerService(
         content=content,
         catalog=catalog,
@@ -157,7 +160,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
 
 def _exchange(settings: Settings, supplies: Supplies, pseudonym: str, reactor: Any) -> Exchange:
     """The answer to one request, with what all of them share."""
-    distrust = Distrust(settings.delivery.distrust_seconds, reactor.seconds)
+    distrust = Distrust(settings.delivery.distrust_seconds, time.monotonic)
     return Exchange(
         supplies.catalog,
         Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
@@ -173,14 +176,12 @@ def _exchange(settings: Settings, supplies: Supplies, pseudonym: str, reactor: A
 def _admin_site(
     content: ContentResource,
     door: DoorSite,
-    catalog: ThreadedCatalog,
     importers: ImporterPool,
-    health: Health,
-    metrics: Metrics,
+    supplies: Supplies,
     reactor: Any,
 ) -> AdminSite:
     """The operator's endpoint, which looks at all the others."""
-    started = reactor.seconds()
+    started, health, metrics = time.monotonic(), supplies.health, supplies.metrics
     metrics.watch("connections", "Clients that are connected.", lambda: len(door.connections))
     metrics.watch("timers", "Pending timers.", lambda: len(reactor.getDelayedCalls()))
     metrics.watch_each(
@@ -189,15 +190,19 @@ def _admin_site(
         "state",
         {state.value: partial(health.count, state) for state in State},
     )
+    metrics.watch_each(
+        "origin_memories", "What is remembered of origins, by kind.", "kind", health.sizes()
+    )
     status = Status(
-        catalog=catalog,
+        catalog=supplies.catalog,
         metrics=metrics,
         in_flight=lambda: content.in_flight,
         connections=lambda: len(door.connections),
         is_draining=lambda: content.is_draining,
         broken_importers=importers.broken,
         origins=health.reports,
-        uptime_seconds=lambda: reactor.seconds() - started,
+        candidates=Outlook(supplies).candidates,
+        uptime_seconds=lambda: time.monotonic() - started,
     )
     return AdminSite(AdminApp(status).app.resource(), reactor=reactor)
 

@@ -11,9 +11,9 @@ length than asked for, and a later answer that is about another representation t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -114,11 +114,13 @@ class SpansDownload:
     def _opening_failed(self, failure: Failure) -> None:
         self._opening = None
         error = failure.value
+        if self._sink is None:
+            return  # stopped, and this is what came of it
         if isinstance(error, OriginLacksIt):
             self._end(ContentChanged())
         elif isinstance(error, OriginError):
             self._end(error)
-        elif not isinstance(error, CancelledError):
+        else:
             _log.failure("an importer failed in a way that is a defect", failure)
             self._end(OriginNonsense("its importer failed"))
 
@@ -131,12 +133,18 @@ class SpansDownload:
 
 
 class Remainder:
-    """A download without its first `skipped_bytes`; those keep the sink's patience alive."""
+    """A download without its first `skipped_bytes`; those keep the sink's patience alive.
 
-    def __init__(self, whole: Download, skipped_bytes: int) -> None:
+    `on_skipped` hears how many of them have come.
+    """
+
+    def __init__(
+        self, whole: Download, skipped_bytes: int, on_skipped: Callable[[int], None]
+    ) -> None:
         self.response = whole.response
         self._whole = whole
         self._left_bytes = skipped_bytes
+        self._on_skipped = on_skipped
         self._sink: Sink | None = None
 
     def deliver(self, sink: Sink) -> None:
@@ -153,17 +161,20 @@ class Remainder:
         self._whole.stop()
 
     def content_received(self, chunk: bytes) -> None:
-        skipped = min(self._left_bytes, len(chunk))
-        self._left_bytes -= skipped
+        if self._left_bytes:
+            skipped = min(self._left_bytes, len(chunk))
+            self._left_bytes -= skipped
+            self._on_skipped(skipped)
+            chunk = chunk[skipped:]
         if self._sink is not None:
-            self._sink.content_received(chunk[skipped:])
+            self._sink.content_received(chunk)
 
     def content_ended(self, error: OriginError | None) -> None:
         if self._sink is not None:
             self._sink.content_ended(error)
 
 
-def _representation(response: OriginResponse) -> list[object]:
+def _representation(response: OriginResponse) -> tuple[int | None, set[tuple[str, str]]]:
     """What shows that two answers are about the same content: its length and its validators."""
-    fields = {name.lower(): value for name, value in response.fields}
-    return [response.part_of, *(fields.get(name) for name in _VALIDATORS)]
+    fields = ((name.lower(), value) for name, value in response.fields)
+    return response.part_of, {field for field in fields if field[0] in _VALIDATORS}

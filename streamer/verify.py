@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
-from streamer.errors import BeginningMismatch, DigestMismatch, SizeMismatch
+from streamer.errors import BeginningMismatch, DigestMismatch, OriginError, SizeMismatch
 from streamer.model import Digest
 
 TAIL_BYTES = 16 * 1024
@@ -27,8 +27,12 @@ class Verifier(Protocol):
     def update(self, chunk: bytes) -> None:
         """Look at the next bytes; raises a `ContentMismatch` as soon as they cannot be right."""
 
-    def finish(self) -> None:
-        """Return if all that can be known of the content is right; else a `ContentMismatch`."""
+    def finish(self, failure: OriginError | None = None) -> None:
+        """Return if all that can be known of the content is right; else a `ContentMismatch`.
+
+        `failure` is how the origin ended, if not well. It is raised unless it is no matter, because
+        the content is proven right, or proven wrong, without an origin's word for its end.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,19 @@ class ContentVerifier:
                 raise BeginningMismatch(checkpoint.position)
         self._running.update(chunk)
 
-    def finish(self) -> None:
-        """Return if the content was right and complete; raises a `ContentMismatch` if not."""
+    def finish(self, failure: OriginError | None = None) -> None:
+        """Return if the content was right and complete, however the origin ended.
+
+        Else raises `failure`, or a `ContentMismatch` where there is none or all has come.
+        """
         if self._size is not None and self.received_bytes != self._size:
-            raise SizeMismatch(self._size, self.received_bytes)
+            raise failure or SizeMismatch(self._size, self.received_bytes)
         found = Digest(self._promised.algorithm, self._running.hexdigest())
         if found != self._promised:
-            raise DigestMismatch(self._promised, found)
+            mismatch = DigestMismatch(self._promised, found)
+            raise mismatch if self._size is not None else failure or mismatch
+        if self._ahead:
+            raise BeginningMismatch(self._ahead[0].position)
 
 
 class LengthVerifier:
@@ -109,8 +119,14 @@ class LengthVerifier:
         if self._size is not None and self._received_bytes > self._size:
             raise SizeMismatch(self._size, f"{self._received_bytes} or more")
 
-    def finish(self) -> None:
-        """Return if there were as many as promised; raises `SizeMismatch` if not."""
+    def finish(self, failure: OriginError | None = None) -> None:
+        """Return if there were as many as promised; raises `failure` or `SizeMismatch` if not.
+
+        As many bytes of what nobody can compare prove nothing: there is no failure that is no
+        matter.
+        """
+        if failure is not None:
+            raise failure
         if self._size is not None and self._received_bytes != self._size:
             raise SizeMismatch(self._size, self._received_bytes)
 

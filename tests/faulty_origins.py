@@ -12,7 +12,7 @@ import gzip
 import time
 
 from certificates import Authority
-from origins import Origin, cuts, falls_silent, flipped, serves, serves_chunked
+from origins import Origin, cuts, falls_silent, flipped, says, serves, serves_chunked
 from processes import free_port
 from ranged_origins import asked_range, serves_by_target, serves_ranges
 
@@ -73,6 +73,8 @@ def refuses(status, fields=()):
     return lambda content: serves(b"sorry", fields, status)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n"
+
 TOLD = {
     "404": refuses(b"404 Not Found"),
     "403": refuses(b"403 Forbidden"),
@@ -81,10 +83,13 @@ TOLD = {
         b"503 Service Unavailable", (f"Retry-After: {RETRY_AFTER_SECONDS}",)
     ),
     "slow-head": lambda content: dribbles_head,
+    "stall-0": lambda content: falls_silent(content, 0),
+    "cut-0": lambda content: cuts(content, 0),
     "stall-50": lambda content: falls_silent(content, half(content)),
     "reset-50": lambda content: cuts(content, half(content), reset=True),
     "cut-50": lambda content: cuts(content, half(content)),
     "cut-50-chunked": lambda content: serves_chunked(content[: half(content)]),
+    "last-chunk-missing": lambda content: says(CHUNKED % (len(content), content)),
     "wrong-size": lambda content: serves(content + b"x"),
     "wrong-digest": lambda content: serves(flipped(content, half(content))),
     "redirect-loop": lambda content: redirects_to_itself,

@@ -12,15 +12,17 @@ from twisted.internet.task import Clock
 from wire import Wire, read_answers
 
 from streamer.admin import MAX_CONNECTIONS, MAX_SHOWN_ORIGINS, AdminApp, AdminSite, Status
+from streamer.errors import CatalogUnavailable, PathNotPublished
 from streamer.health import OriginReport
 from streamer.metrics import Metrics
+from streamer.outlook import CandidateReport
 from streamer.testing import MemoryCatalog
 
 
 class Admin:
     """The operator's endpoint of a service that does nothing."""
 
-    def __init__(self, origins=list):
+    def __init__(self, origins=list, candidates=None):
         self.clock = Clock()
         status = Status(
             catalog=MemoryCatalog(),
@@ -31,6 +33,7 @@ class Admin:
             broken_importers=list,
             uptime_seconds=lambda: 0.0,
             origins=origins,
+            candidates=candidates,
         )
         self.site = AdminSite(AdminApp(status).app.resource(), reactor=self.clock)
 
@@ -160,6 +163,45 @@ def test_origins_that_failed_are_a_json_list():
 
     assert "application/json" == answer["Content-Type"]
     assert [asdict(AILING)] == json.loads(answer.content)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [(b"d/f", "d/f"), (b"d%2Ff%20%C3%A4", "d/f \u00e4"), (b"a%26path%3Db&path=c", "a&path=b")],
+)
+def test_candidates_of_a_path_are_a_json_list(target, path):
+    """`resolve --explain` asks for them; the path is encoded as in a form."""
+    reports, asked = [CandidateReport("a", origin="o", health=AILING), CandidateReport("b")], []
+
+    async def candidates(of_path):
+        asked.append(of_path)
+        return reports
+
+    answer = Admin(candidates=candidates).ask(get(b"/candidates?path=" + target))
+
+    assert [path] == asked
+    assert "application/json" == answer["Content-Type"]
+    assert [asdict(each) for each in reports] == json.loads(answer.content)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "status"),
+    [
+        pytest.param(b"/candidates", None, 400, id="no-path"),
+        pytest.param(b"/candidates?path=%ff", None, 400, id="not-utf8"),
+        pytest.param(b"/candidates?path=f", PathNotPublished(), 404, id="not-published"),
+        pytest.param(b"/candidates?path=f", CatalogUnavailable("away"), 503, id="catalog-away"),
+    ],
+)
+def test_path_without_candidates_to_show_is_refused_in_plain_text(target, error, status):
+    """And the log has no traceback."""
+
+    async def candidates(_):
+        raise error
+
+    answer = Admin(candidates=candidates).ask(get(target))
+
+    assert (status, "text/plain; charset=utf-8") == (answer.status, answer["Content-Type"])
 
 
 def test_origins_that_failed_are_shown_on_the_page():

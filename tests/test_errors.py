@@ -183,6 +183,19 @@ def test_failure_of_all_origins_names_each_importer_with_its_reason():
     assert str(error) == "a: the origin answered 404; b: the origin did not answer in time"
 
 
+def test_failure_that_came_again_is_told_once():
+    """With its count, in the place of the first; other reasons stand for themselves."""
+    away = errors.OriginUnreachable("its name is not known")
+
+    error = NoOriginServed((("a", away), ("b", errors.OriginLacksIt(404)), ("a", away)))
+
+    expected = (
+        "a: no connection to the origin: its name is not known (2 times); "
+        "b: the origin answered 404"
+    )
+    assert expected == str(error)
+
+
 def test_failure_without_an_origin_says_so():
     """An entry without sources has its own sentence."""
     assert str(NoOriginServed(())) == "this entry has no source that could be asked"

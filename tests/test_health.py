@@ -7,6 +7,15 @@ from itertools import product
 import pytest
 from twisted.internet.task import Clock
 
+from streamer.breaker import (
+    BLIP_SECONDS,
+    MAX_BROKEN_CONTENTS,
+    MAX_PROBE_SECONDS,
+    PROBE_SECONDS,
+    TRANSITIONS,
+    Event,
+    State,
+)
 from streamer.errors import (
     ContentTruncated,
     DigestMismatch,
@@ -31,11 +40,7 @@ from streamer.health import (
     MAX_PAUSE_SECONDS,
     MAX_QUARANTINED,
     MAX_REPORTS,
-    PROBE_SECONDS,
-    TRANSITIONS,
-    Event,
     Health,
-    State,
 )
 from streamer.model import Artifact, Digest, DownloadConfig, RemoteArtifact
 from streamer.settings import OriginSettings
@@ -54,27 +59,40 @@ class Known:
     def __init__(self, jitter=1.0, **settings):
         self.clock = Clock()
         self.health = Health(OriginSettings(**settings), self.clock.seconds, lambda: jitter)
+        self.inquiries = 0
+
+    def ask(self, key=KEY, content=None):
+        """Ask for content of its own, if none is named; gives the inquiry."""
+        self.inquiries += 1
+        return self.health.ask(key, content or f"{self.inquiries}")
 
     def wait(self, key=KEY):
         """Ask; gives the seconds that one has to wait, None where one may go on."""
         try:
-            self.health.ask(key)
+            self.ask(key)
         except OriginAvoided as error:
             return error.retry_after_seconds
         return None
 
-    def fail(self, times, error=REFUSED, key=KEY):
-        for _ in range(times):
-            self.health.failed(key, error)
+    def fail(self, times, error=REFUSED, key=KEY, content=None):
+        """Let that many fail that ask before any of them has."""
+        for inquiry in [self.ask(key, content) for _ in range(times)]:
+            self.health.failed(inquiry, error)
+
+    def fail_for_long(self, times, error=REFUSED, key=KEY, content=None):
+        """The same, but for the first, which fails as long before as it takes to be no blip."""
+        self.fail(1, error, key, content)
+        self.clock.advance(BLIP_SECONDS)
+        self.fail(times - 1, error, key, content)
 
     def opened(self):
-        self.fail(FAILURES)
+        self.fail_for_long(FAILURES)
         return self
 
-    def half_open(self):
+    def probe(self):
+        """Ask as soon as the breaker lets somebody, who is the probe; gives its inquiry."""
         self.opened().clock.advance(PAUSE)
-        assert self.wait() is None
-        return self
+        return self.ask()
 
 
 def artifact(number=1):
@@ -99,12 +117,24 @@ def test_breaker_opens_after_failures_in_a_row():
     """Late: one or two failures are nothing unusual."""
     known = Known()
 
-    known.fail(FAILURES - 1)
+    known.fail_for_long(FAILURES - 1)
     before = known.wait()
     known.fail(1)
 
     assert before is None
     assert known.wait() == PAUSE
+
+
+def test_failures_in_one_moment_do_not_open_the_breaker():
+    """A hundred that fail at a restart find the origin well at their next attempts."""
+    known = Known()
+
+    known.fail(100)
+    before = known.wait()
+    known.clock.advance(BLIP_SECONDS)
+    known.fail(1)
+
+    assert (None, PAUSE) == (before, known.wait())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +154,7 @@ def test_error_that_speaks_against_the_origin_counts(error):
     """Whatever it asks for would fail in the same way."""
     known = Known()
 
-    known.fail(FAILURES, error)
+    known.fail_for_long(FAILURES, error)
 
     assert (FAILURES, PAUSE) == (known.health.failures(KEY), known.wait())
 
@@ -143,9 +173,9 @@ def test_error_that_speaks_against_the_origin_counts(error):
 )
 def test_error_about_this_content_alone_shows_that_the_origin_answers(error):
     """A 404 is an answer: it ends the row of failures, and a probe."""
-    known = Known().half_open()
+    known = Known()
 
-    known.fail(1, error)
+    known.health.failed(known.probe(), error)
 
     assert (0, None) == (known.health.failures(KEY), known.wait())
 
@@ -154,7 +184,7 @@ def test_our_own_limit_says_nothing_of_the_origin():
     """It was not asked, so neither the row of failures nor the breaker changes."""
     known = Known()
 
-    known.fail(FAILURES - 1)
+    known.fail_for_long(FAILURES - 1)
     known.fail(FAILURES, OriginCrowded(5))
     before = known.health.failures(KEY)
     known.fail(1)
@@ -162,15 +192,60 @@ def test_our_own_limit_says_nothing_of_the_origin():
     assert (FAILURES - 1, PAUSE) == (before, known.wait())
 
 
-def test_answer_ends_the_row_of_failures():
+def test_content_that_came_to_its_end_ends_the_row_of_failures():
     """Only what fails again and again is left alone."""
     known = Known()
 
     for _ in range(3):
-        known.fail(FAILURES - 1)
-        known.health.answered(KEY)
+        known.fail_for_long(FAILURES - 1)
+        inquiry = known.ask()
+        known.health.answered(inquiry)
+        known.health.served(inquiry)
 
     assert (0, None) == (known.health.failures(KEY), known.wait())
+
+
+def test_origin_that_answers_and_then_falls_silent_is_left_alone():
+    """A head is no proof that content follows it."""
+    known = Known()
+
+    for _ in range(FAILURES):
+        inquiry = known.ask()
+        known.health.answered(inquiry)
+        known.clock.advance(BLIP_SECONDS)
+        known.health.failed(inquiry, OriginSilent(30))
+
+    assert (FAILURES, PAUSE) == (known.health.failures(KEY), known.wait())
+
+
+def test_origin_that_fails_at_one_content_alone_is_not_left_alone():
+    """However often it is asked for: other content may well be there."""
+    known = Known()
+
+    known.fail_for_long(100, OriginFailing(500), content="broken")
+
+    assert (1, None) == (known.health.failures(KEY), known.wait())
+
+
+def test_no_connection_counts_whatever_is_asked_for():
+    """A hundred clients may want the same file of an origin that is away."""
+    known = Known()
+
+    known.fail_for_long(FAILURES, content="wanted")
+
+    assert known.wait() == PAUSE
+
+
+def test_contents_that_an_origin_fails_at_are_known_apart_up_to_a_number():
+    """What is remembered of an origin is bounded."""
+    known = Known(breaker_failures=100)
+
+    for number in range(MAX_BROKEN_CONTENTS + 1):
+        known.fail(1, OriginFailing(500), content=f"{number}")
+    known.fail(10, OriginFailing(500), content="0")
+    known.fail(10, OriginFailing(500), content=f"{MAX_BROKEN_CONTENTS}")
+
+    assert MAX_BROKEN_CONTENTS + 1 + 10 == known.health.failures(KEY)
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -185,7 +260,7 @@ def test_breaker_can_be_switched_off():
     """Nobody is left alone then; the order of the plan still knows of the failures."""
     known = Known(breaker_failures=0)
 
-    known.fail(100)
+    known.fail_for_long(100)
 
     assert (100, None) == (known.health.failures(KEY), known.wait())
 
@@ -203,54 +278,115 @@ def test_one_exchange_may_ask_after_the_pause():
     assert asked == [None, PROBE_SECONDS, PROBE_SECONDS, PROBE_SECONDS]
 
 
-def test_probe_that_is_answered_closes_the_breaker():
-    """Everything is as if nothing had happened."""
-    known = Known().half_open()
+def test_probe_that_is_answered_lets_everybody_ask():
+    """Nobody waits for the end of its content, which may be an hour away."""
+    known = Known()
 
-    known.health.answered(KEY)
+    known.health.answered(known.probe())
 
     assert [None, None] == [known.wait(), known.wait()]
+
+
+def test_probe_that_is_served_makes_all_as_if_nothing_had_happened():
+    """The pause of the next time is short again."""
+    known = Known()
+    probe = known.probe()
+
+    known.health.answered(probe)
+    known.health.served(probe)
+
     assert [] == known.health.reports()
+    assert known.opened().wait() == PAUSE
+
+
+def test_probe_whose_content_falls_silent_is_a_failed_one():
+    """The next pause is twice as long."""
+    known = Known()
+    probe = known.probe()
+
+    known.health.answered(probe)
+    known.clock.advance(30)
+    known.health.failed(probe, OriginSilent(30))
+
+    assert known.wait() == 2 * PAUSE
 
 
 def test_probe_that_fails_doubles_the_pause_to_a_bound():
     """An origin that is away for long is asked once a minute."""
-    known = Known().half_open()
+    known = Known()
+    probe = known.probe()
 
     pauses = []
     for _ in range(6):
-        known.fail(1)
+        known.health.failed(probe, REFUSED)
         pauses.append(known.wait())
         known.clock.advance(pauses[-1])
-        known.wait()
+        probe = known.ask()
 
     assert pauses == [10, 20, 40, MAX_PAUSE_SECONDS, MAX_PAUSE_SECONDS, MAX_PAUSE_SECONDS]
 
 
 def test_probe_without_a_verdict_leaves_its_place_to_the_next():
     """A client that leaves does not keep others from asking."""
-    known = Known().half_open()
+    known = Known()
 
-    known.health.let_go(KEY)
+    known.health.let_go(known.probe())
 
     assert [None, PROBE_SECONDS] == [known.wait(), known.wait()]
 
 
+def test_probe_that_never_comes_back_leaves_its_place_to_the_next():
+    """An importer may not end what is cancelled; what it says then of a failure is too late."""
+    known = Known()
+    lost = known.probe()
+
+    known.clock.advance(MAX_PROBE_SECONDS)
+    asked = [known.wait(), known.wait()]
+    known.health.failed(lost, REFUSED)
+
+    assert asked == [None, PROBE_SECONDS]
+    assert known.wait() == PROBE_SECONDS
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda health, inquiry: health.let_go(inquiry), id="let-go"),
+        pytest.param(lambda health, inquiry: health.failed(inquiry, REFUSED), id="failed"),
+        pytest.param(lambda health, inquiry: health.failed(inquiry, OriginCrowded(1)), id="ours"),
+    ],
+)
+def test_exchange_from_before_says_nothing_of_the_probe(end):
+    """There is still one probe, and its verdict is to come."""
+    known = Known()
+    old = known.ask()
+    probe = known.probe()
+
+    end(known.health, old)
+    before = known.wait()
+    known.health.failed(probe, REFUSED)
+
+    assert (PROBE_SECONDS, 2 * PAUSE) == (before, known.wait())
+
+
 def test_failure_of_an_exchange_from_before_changes_nothing_while_it_is_open():
     """A hundred that wait for the same dead origin fail after another."""
-    known = Known().opened()
-    known.clock.advance(1)
+    known = Known()
+    old = [known.ask() for _ in range(95)]
+    known.opened().clock.advance(1)
 
-    known.fail(95)
+    for inquiry in old:
+        known.health.failed(inquiry, REFUSED)
 
     assert PAUSE - 1 == known.wait()
 
 
 def test_answer_to_an_exchange_from_before_closes_the_breaker():
     """It is alive, whoever found out."""
-    known = Known().opened()
+    known = Known()
+    old = known.ask()
 
-    known.health.answered(KEY)
+    known.opened().health.answered(old)
 
     assert known.wait() is None
 
@@ -279,12 +415,13 @@ def test_failures_are_forgotten_after_a_while():
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
-def test_transition_leads_to_another_state_or_does_not_exist(state, event):
-    """A half-open breaker is left by a verdict alone, and none closes by an event of the table."""
+def test_breaker_closes_by_an_answer_and_is_half_open_by_a_question(state, event):
+    """A closed one is opened by failures alone."""
     to = TRANSITIONS.get((state, event))
 
-    assert to not in (state, State.CLOSED)
-    assert (to is State.HALF_OPEN) == ((state, event) == (State.OPEN, Event.ASKED))
+    assert (to is State.CLOSED) == (event is Event.ANSWERED and state is not State.CLOSED)
+    assert (to is State.HALF_OPEN) == (event is Event.ASKED and state is not State.CLOSED)
+    assert (to is not None) == (event is Event.TRIPPED) or state is not State.CLOSED
 
 
 # -- rest ----------------------------------------------------------------------------------------
@@ -317,9 +454,10 @@ def test_rest_is_no_longer_than_a_minute():
 def test_shorter_rest_does_not_end_a_longer_one():
     """Answers overtake each other."""
     known = Known()
+    longer, shorter = known.ask(), known.ask()
 
-    known.fail(1, OriginBusy(429, 30))
-    known.fail(1, OriginBusy(429, 1))
+    known.health.failed(longer, OriginBusy(429, 30))
+    known.health.failed(shorter, OriginBusy(429, 1))
 
     assert known.wait() == 30
 
@@ -327,9 +465,11 @@ def test_shorter_rest_does_not_end_a_longer_one():
 def test_answer_does_not_end_a_rest():
     """It was asked for, and one answer more does not take that back."""
     known = Known()
+    other = known.ask()
     known.fail(1, OriginBusy(429, 30))
 
-    known.health.answered(KEY)
+    known.health.answered(other)
+    known.health.served(other)
 
     assert known.wait() == 30
 
@@ -393,12 +533,12 @@ def test_memory_is_bounded():
 def test_reports_say_what_is_known_of_origins_that_failed():
     """In the order of their keys, and without those that are well."""
     known = Known()
-    known.fail(FAILURES, OriginTimedOut(), key=(2, 1, "b"))
+    known.fail_for_long(FAILURES, OriginTimedOut(), key=(2, 1, "b"))
     known.fail(1, key=(1, 3, "a"))
     known.fail(1, OriginBusy(429, 9), key=(3, 1, "c"))
     known.health.quarantine(artifact(1), (1, 3, "a"))
     known.health.quarantine(artifact(2), (1, 3, "a"))
-    known.health.answered((4, 1, "d"))
+    known.health.answered(known.ask((4, 1, "d")))
     known.clock.advance(2)
 
     told = [
@@ -419,8 +559,9 @@ def test_reports_say_what_is_known_of_origins_that_failed():
 
 def test_origins_are_counted_by_the_state_of_their_breaker():
     """For the metrics; who is well is not remembered."""
-    known = Known().half_open()
-    known.fail(FAILURES, key=OTHERS[0])
+    known = Known()
+    known.probe()
+    known.fail_for_long(FAILURES, key=OTHERS[0])
     known.fail(1, key=OTHERS[1])
     known.fail(1, key=OTHERS[2])
 

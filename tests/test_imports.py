@@ -20,7 +20,7 @@ import streamer
 
 PURE = (
     "errors model fields request_head target preconditions kinds ranges partial_content verify"
-    " plan relaying"
+    " plan breaker relaying"
 )
 """Records and decisions: no Twisted, no clock, no I/O."""
 
@@ -30,7 +30,7 @@ RECORDS = "settings metrics transfers"
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
 PUMP = "pace response pipe spans"
-HEART = "distrust ordering health supply attempt delivery passing exchange saving"
+HEART = "distrust ordering health turns supply outlook attempt delivery passing exchange saving"
 EDGE = "app front endpoints listing admin logs"
 
 ALLOWED = {
@@ -58,12 +58,14 @@ ALLOWED = {
     "distrust": PURE,
     "ordering": f"{PURE} {RECORDS} distrust",
     "health": f"{PURE} {RECORDS}",
-    "supply": f"{PURE} {RECORDS} {PORTS} spans health",
-    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply",
+    "turns": f"{PURE} {RECORDS} {PORTS} health",
+    "supply": f"{PURE} {RECORDS} {PORTS} spans health turns",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply turns",
     "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply attempt",
-    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply",
+    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply turns",
     # without a client
-    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply",
+    "outlook": f"{PURE} supply health turns",
+    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply turns",
     "file_target": f"{PURE} saving",
     "stream_target": f"{PURE} saving",
     "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery passing listing",

@@ -530,6 +530,17 @@ def test_lacking_path_is_asked_for_again_by_the_next_client(service):
     assert [404, 200] == [service.answer("/proxy/npm/f").status for _ in range(2)]
 
 
+def test_paths_that_fail_do_not_take_the_origin_from_others(service):
+    """A client chooses them, so they say nothing of what others ask for."""
+    for number in range(20):
+        service.script(OriginFailing(500), path=f"broken/{number}")
+        service.answer(f"/proxy/npm/broken/{number}")
+        service.clock.advance(0.3)
+    service.script(whole(SMALL))
+
+    assert 200 == service.answer("/proxy/npm/f").status
+
+
 def test_attempt_before_the_head_is_made_again(service):
     """As often as the importer grants; the answer says what failed."""
     service.importers.retries = 1

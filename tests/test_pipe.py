@@ -336,9 +336,40 @@ def test_origin_that_breaks_off_in_small_content_leaves_the_response_open():
     assert transfer.wire.ending is None
 
 
-def test_all_content_and_then_an_error_is_a_failure():
-    """The origin's own verdict counts, when it is a bad one."""
+def test_all_content_and_then_an_error_is_complete():
+    """What is proven right needs nobody's word for its end."""
     transfer = Transfer(LARGE, MemoryDownload([LARGE], error=ContentTruncated(len(LARGE))))
+
+    assert transfer.error is None
+    assert transfer.answer.is_complete
+
+
+def test_all_content_and_then_silence_is_complete():
+    """An origin whose last chunk never comes has sent everything nonetheless."""
+    download = by_hand()
+    transfer = Transfer(LARGE, download)
+    download.send(LARGE)
+
+    transfer.clock.advance(IDLE_SECONDS)
+
+    assert transfer.error is None
+    assert transfer.answer.is_complete
+    assert download.is_stopped
+
+
+def test_all_of_wrong_content_and_then_an_error_is_wrong_content():
+    """It is not to be asked for again where it came from."""
+    wrong = LARGE[:-1] + b"!"
+    transfer = Transfer(LARGE, MemoryDownload([wrong], error=ContentTruncated(len(LARGE))))
+
+    assert isinstance(transfer.error, DigestMismatch)
+    assert not transfer.answer.is_complete
+
+
+def test_content_of_unknown_size_and_then_an_error_is_a_failure():
+    """Nobody knows whether more was to come."""
+    cut = MemoryDownload(pieces(LARGE[:-1]), error=ContentTruncated(len(LARGE) - 1))
+    transfer = Transfer(LARGE, cut, size=None)
 
     assert isinstance(transfer.error, ContentTruncated)
     assert not transfer.answer.is_complete

@@ -33,6 +33,7 @@ from streamer.model import (
     RemoteArtifact,
 )
 from streamer.plan import (
+    BACKOFF_SECONDS,
     MAX_ATTEMPTS,
     Plan,
     Prospect,
@@ -290,7 +291,7 @@ def test_break_is_resumed_where_it_happened_and_then_elsewhere():
     a_plan.failed(0, UNREACHABLE, 0.0)
     a_plan.next(0.0)
     a_plan.failed(1, TRUNCATED, 500.0)
-    a_plan.resume(1, 500.0, 12)
+    a_plan.resume(1, 500.0, 12, is_far=True)
 
     first = a_plan.next(500.0)
     a_plan.failed(1, UNREACHABLE, 500.0)
@@ -300,14 +301,71 @@ def test_break_is_resumed_where_it_happened_and_then_elsewhere():
     assert second == Step(0, 0.0, 12.0)
 
 
+def test_who_asked_for_a_rest_is_not_waited_for_while_another_can_be_asked_sooner():
+    """In mid-stream too, where nobody had a turn yet: every second is one of silence."""
+    a_plan = plan(Prospect(0, retries=3), Prospect(1, retries=3))
+    a_plan.next(0.0)
+    a_plan.failed(0, OriginBusy(429, 10), 0.0)
+    a_plan.next(0.0)
+    a_plan.failed(1, TRUNCATED, 1.0)
+    a_plan.resume(1, 1.0, 12, is_far=True)
+    a_plan.next(1.0)
+    a_plan.failed(1, UNREACHABLE, 1.0)
+
+    step = a_plan.next(1.0)
+
+    assert (step.candidate, step.wait_seconds) == (1, 0.5)
+
+
 def test_attempts_to_resume_without_progress_are_three():
     """A client that sees the break soon can go elsewhere soon."""
     a_plan = plan(*[Prospect(0, retries=9)] * 5)
     a_plan.next(0.0)
     a_plan.failed(0, TRUNCATED, 1.0)
-    a_plan.resume(0, 1.0, 12)
+    a_plan.resume(0, 1.0, 12, is_far=True)
 
     assert walk(a_plan, UNREACHABLE, 1.0) == [0, 1, 2]
+
+
+def test_who_brought_hardly_anything_is_asked_last_and_after_a_back_off():
+    """Whoever else there is may bring more."""
+    a_plan = plan(Prospect(0, retries=3), Prospect(1, retries=3), jitter=1.0)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12)
+
+    first = a_plan.next(1.0)
+    a_plan.failed(1, UNREACHABLE, 1.0)
+    second = a_plan.next(1.0)
+
+    assert (first.candidate, first.wait_seconds) == (1, 0.0)
+    assert (second.candidate, second.wait_seconds) == (0, pytest.approx(BACKOFF_SECONDS))
+
+
+def test_attempts_to_resume_are_spread_over_the_start_of_a_server():
+    """Three in a row would be over before one that was started anew listens."""
+    a_plan = plan(Prospect(0, retries=9), jitter=1.0)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12, is_far=True)
+
+    waits = []
+    while (step := a_plan.next(1.0)) is not None:
+        waits.append(step.wait_seconds)
+        a_plan.failed(0, UNREACHABLE, 1.0)
+
+    assert waits == [0.0, 1.0, 2.0]
+
+
+def test_small_budget_leaves_time_to_resume_where_hardly_anything_came():
+    """No back-off takes all of it."""
+    a_plan = plan(Prospect(0, retries=9), budget=1, jitter=1.0)
+    for now in (0.0, 0.3):
+        a_plan.next(now)
+        a_plan.failed(0, TRUNCATED, now)
+        a_plan.resume(0, now, 1)
+
+    assert a_plan.next(0.3) is not None
 
 
 def test_progress_begins_the_count_of_attempts_anew():
@@ -333,12 +391,27 @@ def test_progress_does_not_extend_the_attempts_of_an_exchange():
     assert asked == MAX_ATTEMPTS
 
 
+@pytest.mark.parametrize(("wait", "expected"), [(5, 5.05), (11.5, None)])
+def test_who_is_avoided_is_waited_for_in_mid_stream(wait, expected):
+    """As long as that leaves time: the only other answer is a break."""
+    a_plan = plan(Prospect(0, retries=1))
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12, is_far=True)
+    a_plan.next(1.0)
+    a_plan.failed(0, OriginAvoided(wait), 1.0)
+
+    step = a_plan.next(1.0)
+
+    assert expected == (None if step is None else step.wait_seconds)
+
+
 def test_who_is_avoided_does_not_use_up_an_attempt_to_resume():
     """Nobody was asked."""
     a_plan = plan(*[Prospect(0)] * 5)
     a_plan.next(0.0)
     a_plan.failed(0, TRUNCATED, 1.0)
-    a_plan.resume(0, 1.0, 12)
+    a_plan.resume(0, 1.0, 12, is_far=True)
 
     assert walk(a_plan, OriginAvoided(60), 1.0) == [0, 1, 2, 3, 4]
 

@@ -673,6 +673,7 @@ def test_part_breaks_off_when_what_it_waits_for_is_found_wrong():
     part.end()
 
     wrong.end(ContentTruncated(4096))
+    service.clock.advance(1)
 
     assert not answer_of(wire).is_complete
 
@@ -755,6 +756,7 @@ def test_part_is_not_completed_after_another_transfer_was_found_wrong():
     service.ask("/base/f")
     wrong.send()
     wrong.end(ContentTruncated(4096))
+    service.clock.advance(1)
 
     part.end()
 

@@ -96,6 +96,27 @@ def test_content_that_breaks_off_is_resumed_at_the_next_origin():
     assert service.transfer.origin == "mirror"
 
 
+def test_content_that_breaks_off_before_its_first_byte_is_resumed():
+    """The head of large content is out when the origin's is there; that commits to nobody."""
+    service = serve(cut_at(0), mirror=[rest(0)], retries=0)
+
+    answer = answer_of(ask(service))
+
+    assert answer.content == LARGE
+    assert service.importers.spans[-1] == ByteRange(0, len(LARGE) - 1)
+
+
+def test_origin_that_is_silent_from_the_first_byte_is_left():
+    """Its silence costs more than the budget for the first byte, and begins a new one."""
+    silent = MemoryDownload(at_once=False)
+    service = serve(silent, mirror=[MemoryDownload(pieces(LARGE))], retries=0)
+
+    answer = answer_of(ask(service, seconds=IDLE_SECONDS + 1))
+
+    assert answer.content == LARGE
+    assert silent.is_stopped
+
+
 def test_content_that_ends_early_and_cleanly_is_resumed():
     """Fewer bytes than promised are a break, however the origin calls it."""
     service = serve(MemoryDownload(pieces(LARGE[:HALF])), rest())
@@ -159,6 +180,31 @@ def test_origin_that_brings_a_byte_at_a_time_is_given_up():
     assert 10 < len(service.importers.opened) < 40
 
 
+def test_origin_that_brings_a_byte_at_a_time_does_not_keep_the_next_from_going_on():
+    """Who can serve the rest is asked before the attempts are used up."""
+    service = serve(cut_at(9), *[rest(9, end=10)] * 9, mirror=[rest(9)])
+
+    answer = answer_of(ask(service))
+
+    assert answer.content == LARGE
+    assert [name for name, _ in service.importers.opened] == ["fedora", "mirror"]
+
+
+def test_origin_that_is_started_anew_goes_on():
+    """It is away for a second, which no client has to notice."""
+    away = [OriginUnreachable("it refuses") for _ in range(2)]
+    service = serve(cut_at(HALF), *away, rest())
+    wire = service.ask("/base/f")
+    service.clock.advance(0.4)
+    asked_at_once = len(service.importers.opened)
+
+    for _ in range(30):
+        service.clock.advance(0.1)
+
+    assert answer_of(wire).content == LARGE
+    assert asked_at_once == 2
+
+
 def test_origin_that_fell_silent_is_asked_last():
     """Another one may go on at once."""
     silent = MemoryDownload(at_once=False)
@@ -169,6 +215,16 @@ def test_origin_that_fell_silent_is_asked_last():
     service.clock.advance(IDLE_SECONDS)
 
     assert [name for name, _ in service.importers.opened] == ["fedora", "mirror"]
+
+
+def test_origin_that_opens_and_falls_silent_does_not_use_up_the_time_of_the_next():
+    """Three attempts may bring nothing, however long they took to show it."""
+    silent = MemoryDownload(at_once=False, part_of=len(LARGE))
+    service = serve(cut_at(HALF), silent, mirror=[rest()], retries=0)
+
+    answer = answer_of(ask(service, seconds=IDLE_SECONDS + 2))
+
+    assert answer.content == LARGE
 
 
 def test_size_that_only_the_origin_told_is_enough_to_resume():
@@ -189,6 +245,16 @@ def test_origin_that_knows_no_ranges_sends_all_again():
 
     assert answer.content == LARGE
     assert service.transfer.bytes == len(LARGE)
+
+
+def test_what_is_left_out_was_received_all_the_same():
+    """The metric counts what an origin sent, wanted or not."""
+    service = serve(cut_at(HALF), MemoryDownload(pieces(LARGE), length=len(LARGE)))
+
+    ask(service)
+
+    received = service.metric('pulp_streamer_received_bytes_total{importer="fedora"}')
+    assert received == HALF + len(LARGE)
 
 
 def test_resumed_response_names_nobody_who_had_not_failed_by_its_head():
@@ -269,6 +335,17 @@ def test_both_origins_of_wrong_content_are_quarantined():
     artifact = published(LARGE).artifact
     keys = [(1, 1, "fedora"), (1, 1, "mirror")]
     assert [True, True] == [service.health.is_quarantined(artifact, key) for key in keys]
+
+
+def test_origin_whose_answer_is_refused_brings_no_suspicion_on_others():
+    """Nothing of the wrong one was joined to what the right one had sent."""
+    service = serve(cut_at(HALF), mirror=[rest(total=len(LARGE) + 1)], retries=0)
+
+    ask(service)
+
+    artifact = published(LARGE).artifact
+    keys = [(1, 1, "fedora"), (1, 1, "mirror")]
+    assert [False, True] == [service.health.is_quarantined(artifact, key) for key in keys]
 
 
 def test_more_than_may_be_skipped_is_not_received_again():
@@ -354,8 +431,22 @@ def test_client_that_leaves_meanwhile_leaves_nothing_behind():
     wire.leave()
 
     assert len(cancelled) == 1
+    assert service.clock.getDelayedCalls() == []
     assert service.transfer.verdict == "client_gone"
     assert service.health.failures((1, 1, "fedora")) <= 1
+
+
+def test_client_that_leaves_during_a_back_off_leaves_nothing_behind():
+    """No timer waits for a next attempt that nobody needs."""
+    service = serve(cut_at(HALF), OriginFailing(503), OriginFailing(503))
+    wire = service.ask("/base/f")
+    opened = len(service.importers.opened)
+
+    wire.leave()
+
+    assert service.clock.getDelayedCalls() == []
+    assert len(service.importers.opened) == opened
+    assert service.transfer.verdict == "client_gone"
 
 
 def test_client_that_stalls_meanwhile_is_given_up():

@@ -116,6 +116,16 @@ class Save:
         return outcome
 
 
+def test_saved_content_clears_the_record_of_its_origin():
+    """It came to its end, so the failure before it was not the first of a row."""
+    save = Save(MemoryTarget(), OriginUnreachable("it refuses"), whole())
+    save.importers.retries = 1
+
+    save.run()
+
+    assert [] == save.service.health.reports()
+
+
 # -- into an empty target
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from streamer.errors import (
     ContentChanged,
@@ -94,6 +94,7 @@ def test_span_that_is_too_long_ends_it_before_the_excess_is_passed_on():
         pytest.param(
             part(b"KL", fields=(("etag", '"1"'), ("last-modified", "x"))), id="other-date"
         ),
+        pytest.param(part(b"KL", fields=(("etag", '"2"'), ("etag", '"1"'))), id="two-tags"),
     ],
 )
 def test_answer_about_another_representation_ends_it(later):
@@ -182,13 +183,14 @@ def test_span_that_opens_although_it_was_cancelled_is_stopped():
     assert "deliver" not in later.calls
 
 
-def test_importer_that_fails_otherwise_ends_it(logged_failures):
+@pytest.mark.parametrize("defect", [RuntimeError("a defect"), CancelledError()])
+def test_importer_that_fails_otherwise_ends_it(defect, logged_failures):
     """A client must not wait for a defect until the origin counts as silent."""
     opening = Deferred()
     strung = Strung(part(b"abc"), opening).deliver()
 
-    opening.errback(RuntimeError("a defect"))
+    opening.errback(defect)
 
     (error,) = strung.sink.endings
     assert isinstance(error, OriginNonsense)
-    assert len(logged_failures.flush(RuntimeError)) == 1
+    assert len(logged_failures.flush(type(defect))) == 1

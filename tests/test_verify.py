@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.errors import BeginningMismatch, DigestMismatch, SizeMismatch
+from streamer.errors import (
+    BeginningMismatch,
+    ContentTruncated,
+    DigestMismatch,
+    OriginError,
+    SizeMismatch,
+)
 from streamer.model import STRONG_ALGORITHMS, WEAK_ALGORITHMS, Digest
 from streamer.verify import Checkpoint, ContentVerifier, HeldTail, LengthVerifier
 
@@ -168,6 +174,44 @@ def test_truncated_content_of_unknown_size_is_found_by_its_digest():
 
     with pytest.raises(DigestMismatch):
         verifier.finish()
+
+
+# What each verifier makes of a bad ending: whether size is known, what came, and what is raised.
+CUT = ContentTruncated(2)
+BAD_ENDINGS = [
+    pytest.param(ContentVerifier(3, digest_of(b"abc")), b"abc", None, id="all-of-it"),
+    pytest.param(ContentVerifier(None, digest_of(b"abc")), b"abc", None, id="all-by-the-digest"),
+    pytest.param(ContentVerifier(3, digest_of(b"abc")), b"ab", CUT, id="a-part"),
+    pytest.param(ContentVerifier(None, digest_of(b"abc")), b"ab", CUT, id="perhaps-a-part"),
+    pytest.param(ContentVerifier(3, digest_of(b"abc")), b"abd", DigestMismatch, id="all-wrong"),
+    pytest.param(LengthVerifier(3), b"abc", CUT, id="as-many-and-nothing-to-compare"),
+    pytest.param(LengthVerifier(None), b"abc", CUT, id="nothing-known"),
+]
+
+
+@pytest.mark.parametrize(("verifier", "content", "expected"), BAD_ENDINGS)
+def test_bad_ending_matters_unless_a_digest_says_otherwise(verifier, content, expected):
+    """What is proven right is complete; what may go on is not wrong yet."""
+    verifier.update(content)
+
+    found = None
+    try:
+        verifier.finish(CUT)
+    except OriginError as error:
+        found = error
+
+    assert found is expected or isinstance(found, expected)
+
+
+def test_checkpoint_beyond_the_end_is_another_content():
+    """Who got more than there is holds what is wrong."""
+    beyond = checkpoint_of(CONTENT + b"!")
+    verifier = ContentVerifier(None, digest_of(CONTENT), [beyond])
+
+    with pytest.raises(BeginningMismatch) as caught:
+        run(verifier, [CONTENT])
+
+    assert caught.value.args == (beyond.position,)
 
 
 @pytest.mark.parametrize("size", [0, None], ids=["size-known", "size-unknown"])

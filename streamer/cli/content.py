@@ -50,7 +50,7 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
             reasons += pass_through_reasons(found)
         else:
             admin = invocation.settings().admin
-            reasons += delivery_reasons(found, time.time(), admin.listen)
+            reasons += delivery_reasons(path, found, time.time(), admin.listen)
         document["explanation"] = reasons
     invocation.answer(document, *lines, *(f"- {reason}" for reason in reasons))
 
@@ -135,7 +135,7 @@ def _digest(text: str) -> Digest:
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file appears when its content is verified. Default: standard output.",
+    help="The file appears when its content is verified. Default, and -: standard output.",
 )
 @click.option(
     "--no-resume",
@@ -150,6 +150,8 @@ def fetch(invocation: Invocation, path: str, output: Path | None, no_resume: boo
     A fetch into a file that is interrupted keeps what it has beside the file, and the same command
     goes on there.
     """
+    if output == Path("-"):
+        output = None
     if output is None and (invocation.as_json or sys.stdout.isatty()):
         raise click.UsageError("name a file with --output: standard output is taken")
     # Twisted's reactor and all that stands on it; no other command needs it.

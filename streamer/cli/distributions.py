@@ -74,7 +74,9 @@ def show_distribution(invocation: Invocation, base_path: str) -> None:
     ),
 )
 @click.argument("base_path")
-@click.option("--importer", "importer_name", metavar="NAME", required=True)
+@click.option(
+    "--importer", "importer_name", metavar="NAME", required=True, help="Whose origin answers."
+)
 @click.option(
     "--keep-query", is_flag=True, help="Let the origin see queries. Default: it sees none."
 )

@@ -6,18 +6,17 @@ gets; these functions decide nothing and only repeat what the catalog and `kinds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from streamer.catalog import CatalogStore
-from streamer.cli.ailing import ailing_origins, in_words, reports_on
+from streamer.cli.asking import asked_candidates, in_words
 from streamer.cli.frame import time_text
 from streamer.errors import ConfigurationError, OperationRefused
-from streamer.health import OriginReport
 from streamer.importers import Registry
 from streamer.kinds import cache_control
 from streamer.model import PassThrough, PublishedArtifact, RemoteArtifact
-from streamer.plan import Prospect, candidates, first_order
+from streamer.plan import candidates
 
 
 def artifact_document(path: str, published: PublishedArtifact) -> dict[str, object]:
@@ -100,7 +99,9 @@ def pass_through_reasons(found: PassThrough) -> Iterator[str]:
     yield f"{query} the query of a request"
 
 
-def delivery_reasons(published: PublishedArtifact, now: float, admin_listen: str) -> Iterator[str]:
+def delivery_reasons(
+    path: str, published: PublishedArtifact, now: float, admin_listen: str
+) -> Iterator[str]:
     """How the content would be cached, and who would be asked for it in which order."""
     grace_left = None if published.grace_until is None else published.grace_until - now
     if grace_left is not None:
@@ -109,34 +110,18 @@ def delivery_reasons(published: PublishedArtifact, now: float, admin_listen: str
     yield f"it is cached as {published.cache}: Cache-Control: {control}"
     if published.held:
         yield "the content lies in the catalog; no origin is asked"
-    elif published.sources:
-        yield from _candidate_reasons(published, admin_listen)
-
-
-def _candidate_reasons(published: PublishedArtifact, admin_listen: str) -> Iterator[str]:
-    """The candidates as the plan would ask them, with what the service remembers of each."""
-    sources, is_known, reports = candidates(published), True, []
+        return
     try:
-        reports = ailing_origins(admin_listen)
+        known = [in_words(each) for each in asked_candidates(admin_listen, path)]
     except OperationRefused as refusal:
-        is_known = False
         yield str(refusal)
-    found = [reports_on(source, reports) for source in sources]
-    prospects = [
-        Prospect(source.priority, failures=max((each.failures for each in known), default=0))
-        for source, known in zip(sources, found, strict=True)
-    ]
-    registry = Registry()
-    for number, place in enumerate(first_order(prospects), start=1):
-        source = sources[place]
-        health = _health(found[place]) if is_known else ""
-        yield f"candidate {number}: {source.importer.name}, {_usability(registry, source)}{health}"
+        known = [_in_words(Registry(), each) for each in candidates(published)]
+    yield from (f"candidate {number}: {words}" for number, words in enumerate(known, start=1))
 
 
-def _health(reports: Sequence[OriginReport]) -> str:
-    if not reports:
-        return "; no failure of it is remembered"
-    return "".join(f"; {in_words(report)}" for report in reports)
+def _in_words(registry: Registry, source: RemoteArtifact) -> str:
+    """What the catalog alone says of a candidate."""
+    return f"{source.importer.name}, {_usability(registry, source)}"
 
 
 def _usability(registry: Registry, source: RemoteArtifact) -> str:

@@ -130,7 +130,8 @@ def publish(
     invocation.answer(
         document,
         f"published {info.base_path} as publication {info.number} (id {info.id}):"
-        f" {info.entry_count:,} entries, {size_text(info.total_size)} promised, {seconds:.1f} s",
+        f" {info.entry_count:,} {'entry' if info.entry_count == 1 else 'entries'},"
+        f" {size_text(info.total_size)} promised, {seconds:.1f} s",
     )
 
 

@@ -33,10 +33,13 @@ ALONE = {
     "500": (BAD, BAD),
     "503-retry-after": (BAD, BAD),
     "slow-head": (SLOW, SLOW),
+    "stall-0": (SLOW, BREAK),
+    "cut-0": (BAD, BREAK),
     "stall-50": (SLOW, BREAK),
     "reset-50": (BAD, BREAK),
     "cut-50": (BAD, BREAK),
     "cut-50-chunked": (BAD, BREAK),
+    "last-chunk-missing": (RIGHT, RIGHT),
     "wrong-size": (BAD, BAD),
     "wrong-digest": (BAD, BREAK),
     "redirect-loop": (BAD, BAD),
@@ -47,8 +50,8 @@ ALONE = {
 }
 """What comes of a fault of the only origin, small and large.
 
-Bytes that are right are served, whatever coding their label claims; and an origin that breaks off
-heals itself where it knows ranges and each part brings the transfer on.
+Bytes that are right are served, whatever coding their label claims and however they end; and an
+origin that breaks off heals itself where it knows ranges and each part brings the transfer on.
 """
 TOO_LATE = {"wrong-digest": (RIGHT, BREAK)}
 """The same with a good second origin, where that is not the right file."""

@@ -14,9 +14,9 @@ from pytest_twisted import ensureDeferred
 
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.model import DownloadConfig, RemoteArtifact
-from streamer.supply import HeldDownloader
 from streamer.testing import checks
 from streamer.testing.checks import CHECKS, LEAST_BYTES, Subject
+from streamer.turns import HeldDownloader
 
 CONTENT = random.Random(2).randbytes(LEAST_BYTES + 45)
 NOT_FOR_IT = {checks.check_broken, checks.check_refused, checks.check_secrets}

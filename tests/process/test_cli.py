@@ -21,6 +21,7 @@ import sys
 import pytest
 from commands import command_in, environ_of, process_in
 
+from streamer.cli.frame import Invocation
 from streamer.cli.progress import Progress, lines_now_and_then
 
 CONTENT = b"what is fetched\n" * 20_000
@@ -174,6 +175,11 @@ def test_wrong_catalog_option_is_named_as_it_was_given(command):
     assert done.err == (
         "pulp-streamer: --catalog: must be sqlite:///PATH or postgresql://USER@HOST/DATABASE\n"
     )
+
+
+def test_common_options_are_shown_without_the_url_of_the_catalog():
+    """Wherever somebody prints them: it may hold a password."""
+    assert "hunter2" not in repr(Invocation(catalog_url="postgresql://u:hunter2@h/db"))
 
 
 def test_process_ends_with_the_exit_code_and_the_outputs_of_its_command(process):

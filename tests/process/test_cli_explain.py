@@ -13,6 +13,7 @@ import pytest
 from commands import command_in
 
 from streamer.health import OriginReport
+from streamer.outlook import CandidateReport
 
 UNKNOWN = "so the origins' health is not known"
 
@@ -31,26 +32,28 @@ def command(tmp_path_factory):
     return run
 
 
-def report(importer_id, origin, **changes):
-    values = {
-        "importer_id": importer_id,
-        "revision": 1,
-        "origin": origin,
-        "state": "closed",
-        "failures": 0,
-        "asked_again_in_seconds": 0.0,
-        "last_error": None,
-        "changed_seconds_ago": None,
-        "quarantined": 0,
-    }
-    return asdict(OriginReport(**values | changes))
+def candidate(importer, health=None, **changes):
+    if health is not None:
+        values = {
+            "importer_id": 1,
+            "revision": 1,
+            "origin": "https://a.example:443",
+            "state": "closed",
+            "failures": 0,
+            "asked_again_in_seconds": 0.0,
+            "last_error": None,
+            "changed_seconds_ago": None,
+            "quarantined": 0,
+        }
+        health = OriginReport(**values | health)
+    return asdict(CandidateReport(importer, health=health, **changes))
 
 
 class Admin(http.server.BaseHTTPRequestHandler):
-    """Answers `/origins` with what the server was given."""
+    """Answers for one path with what the server was given."""
 
     def do_GET(self):
-        self.send_response(200 if self.path == "/origins" else 404)
+        self.send_response(200 if self.path == "/candidates?path=d%2Ff" else 404)
         self.end_headers()
         self.wfile.write(self.server.content)
 
@@ -60,13 +63,13 @@ class Admin(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def explain(command):
-    """Explain a path while the admin endpoint answers with `reports`, or other content."""
+    """Explain a path while the admin endpoint answers with candidates, or other content."""
     server = http.server.HTTPServer(("127.0.0.1", 0), Admin)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
 
-    def run(reports=(), content=None, path="d/f"):
-        server.content = json.dumps(list(reports)).encode() if content is None else content
+    def run(*reports, content=None, path="d/f"):
+        server.content = json.dumps(reports).encode() if content is None else content
         listen = f"tcp:{server.server_port}:interface=127.0.0.1"
         return explained(command, listen, path)
 
@@ -86,50 +89,86 @@ def candidates(reasons):
     return [reason for reason in reasons if reason.startswith("candidate")]
 
 
-def test_candidates_are_shown_in_the_order_of_the_entry_where_all_are_well(explain):
-    """And it is said that nothing is known against them."""
-    expected = [
-        f"candidate {number}: {name}, an importer of type http; no failure of it is remembered"
-        for number, name in ((1, "a"), (2, "b"))
+def test_candidates_are_shown_in_the_order_that_the_service_tells(explain):
+    """It knows whom it would ask; an origin is named, and no URL."""
+    reasons = explain(candidate("b", origin="http://b:80"), candidate("a", origin="http://a:80"))
+
+    assert candidates(reasons) == [
+        "candidate 1: b at http://b:80; no failure is remembered",
+        "candidate 2: a at http://a:80; no failure is remembered",
     ]
-
-    assert expected == candidates(explain())
-
-
-def test_origin_that_failed_is_shown_behind_its_equal_and_with_its_state(explain):
-    """As the plan would ask them."""
-    ailing = report(
-        1,
-        "https://a.example:443",
-        state="open",
-        failures=6,
-        last_error="OriginTimedOut",
-        asked_again_in_seconds=4.25,
-        quarantined=2,
-    )
-
-    first, second = candidates(explain([ailing]))
-
-    assert first.startswith("candidate 1: b,")
-    assert second == (
-        "candidate 2: a, an importer of type http; https://a.example:443 failed 6 times in a row, "
-        "the last time with OriginTimedOut, is left alone for 4.2 s, "
-        "sent wrong content for 2 of its artifacts lately"
-    )
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("health", "changes", "expected"),
     [
-        pytest.param(report(9, "https://a.example:443", failures=1), id="importer"),
-        pytest.param(report(1, "https://a.example:443", failures=1, revision=9), id="revision"),
-        pytest.param(report(1, "https://c.example:443", failures=1), id="origin"),
-        pytest.param(report(1, "http://a.example:80", failures=1), id="scheme"),
+        pytest.param(
+            {"failures": 1, "last_error": "OriginTimedOut"},
+            {},
+            "failed once, the last time with OriginTimedOut",
+            id="failed",
+        ),
+        pytest.param(
+            {
+                "state": "open",
+                "failures": 6,
+                "last_error": "OriginFailing",
+                "asked_again_in_seconds": 4.25,
+            },
+            {},
+            "failed 6 times in a row, the last time with OriginFailing, is left alone for 4.2 s",
+            id="open",
+        ),
+        pytest.param(
+            {"state": "half_open", "asked_again_in_seconds": 1.0},
+            {},
+            "one request finds out now whether it is well",
+            id="half-open",
+        ),
+        pytest.param(
+            {"asked_again_in_seconds": 30.0}, {}, "is left alone for 30.0 s", id="resting"
+        ),
+        pytest.param(
+            {"quarantined": 2},
+            {"sent_other_content": True},
+            "is asked last because it sent other content than this, "
+            "sent wrong content for 2 of its artifacts lately",
+            id="quarantined",
+        ),
+        pytest.param(
+            None,
+            {"lacks_it": True},
+            "is not asked for this now because it said a moment ago that it lacks it",
+            id="missing",
+        ),
     ],
 )
-def test_report_on_another_origin_is_not_shown(explain, other):
-    """What is known is known of one revision of one importer, and one origin of it."""
-    assert all("no failure of it is remembered" in each for each in candidates(explain([other])))
+def test_candidate_is_shown_with_what_speaks_against_it(explain, health, changes, expected):
+    """All that decides whether and when it is asked."""
+    (shown,) = candidates(explain(candidate("a", health, origin="http://a:80", **changes)))
+
+    assert f"candidate 1: a at http://a:80; {expected}" == shown
+
+
+def test_importer_that_cannot_be_used_is_shown_with_the_reason(explain):
+    """The service knows, which has the operator's key."""
+    (shown,) = candidates(explain(candidate("a", problem="its type is missing")))
+
+    assert shown == "candidate 1: a, which is not asked: its type is missing"
+
+
+def test_service_of_another_catalog_is_said_in_one_line(explain, command):
+    """It does not know the path."""
+    sources = {"sources": [{"url": "g"}], "digests": {"sha256": hashlib.sha256(b"").hexdigest()}}
+    line = json.dumps({"path": "g", "size": 0, **sources})
+    assert (
+        0 == command("publish", "e", "--importer", "a", "--entries", "-", text=line.encode()).code
+    )
+
+    reasons = explain(path="e/g")
+
+    assert 1 == sum(f"answers 404 for this path, {UNKNOWN}" in each for each in reasons)
+    assert ["candidate 1: a, an importer of type http"] == candidates(reasons)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +191,9 @@ def test_service_that_does_not_run_is_said_in_one_line(command):
         port = taken.getsockname()[1]
         reasons = explained(command, f"tcp:{port}:interface=127.0.0.1")
 
-    assert (f"the service does not answer at http://127.0.0.1:{port}/origins, {UNKNOWN}") in reasons
+    assert (
+        f"the service does not answer at http://127.0.0.1:{port}/candidates, {UNKNOWN}"
+    ) in reasons
     assert [
         "candidate 1: a, an importer of type http",
         "candidate 2: b, an importer of type http",

@@ -22,6 +22,8 @@ from twisted.internet.defer import Deferred
 from streamer.errors import (
     ContentTruncated,
     OriginBusy,
+    OriginFailing,
+    OriginForbids,
     OriginLacksIt,
     OriginRefused,
     OriginTimedOut,
@@ -31,8 +33,6 @@ from streamer.testing import MemoryDownload
 from streamer.verify import TAIL_BYTES
 
 TARGET = "/base/f"
-OPENINGS = 100
-"""More than one origin is asked in one example."""
 
 SECONDS = 5000
 """After which an exchange that is not over is held to be one that never ends."""
@@ -49,6 +49,8 @@ class Conduct:
     never_answers: bool = False
     ignores_range: bool = False
     total_is_off_by: int = 0
+    shifts_by: int = 0
+    opens_when_cancelled: bool = False
     states_length: bool = True
     flips_at: int | None = None
     cuts_at: int | None = None
@@ -68,7 +70,7 @@ class Conduct:
         """The download that is open then, and the pieces that it will send."""
         is_part = span is not None and not self.ignores_range
         announced = content[span.first : span.last + 1] if is_part else content
-        sent = self._spoilt(announced)
+        sent = self._spoilt(self._elsewhere(content, span) if is_part else announced)
         pieces = deque(cut_at(sent, range(0, len(sent), self.piece_bytes)))
         broke = self.cuts_at is not None and self.cut_shows
         error = ContentTruncated(len(sent)) if broke else None
@@ -82,7 +84,12 @@ class Conduct:
             at_once=flows_by_itself,
         )
         surplus = len(sent) - len(announced)
-        return Flow(download, pieces, error, self, url, surplus, is_over=flows_by_itself)
+        return Flow(download, pieces, error, self, url, span, surplus, is_over=flows_by_itself)
+
+    def _elsewhere(self, content, span):
+        """As many bytes as were asked for, from where they may not have been asked for."""
+        start = max(0, min(span.first + self.shifts_by, len(content) - span.length))
+        return content[start : start + span.length]
 
     def _spoilt(self, content):
         if self.flips_at is not None and content:
@@ -102,6 +109,7 @@ class Flow:
     error: ContentTruncated | None
     conduct: Conduct
     url: str
+    span: object
     surplus: int
     """How many bytes come beyond those that it was asked for."""
     is_over: bool = False
@@ -142,8 +150,8 @@ class Flow:
 class Opening(Deferred):
     """An opening that says when it begins; by then it is known what is asked for."""
 
-    def __init__(self, begun):
-        super().__init__()
+    def __init__(self, begun, cancelled):
+        super().__init__(cancelled)
         self._begun = begun
 
     def __await__(self):
@@ -182,12 +190,18 @@ class World:
     knows_size: bool = True
     unlearned: str = "auto"
     verify_up_to: int = 64 * 1024**2
+    skip_up_to: int = 8 * 1024**2
+    retries: int = 0
+    are_apart: bool = False
     asked: list = field(default_factory=list, init=False, repr=False)
     flows: list = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self):
         self.content = content_of(self.size)
-        self.service = Service(unlearned=self.unlearned, verify_up_to=self.verify_up_to)
+        self.service = Service(
+            unlearned=self.unlearned, verify_up_to=self.verify_up_to, skip_up_to=self.skip_up_to
+        )
+        self.service.importers.retries = self.retries
         urls = [f"u{number}" for number in range(len(self.origins))]
         self._conducts = {
             url: cycle(conducts) for url, conducts in zip(urls, self.origins, strict=True)
@@ -195,12 +209,15 @@ class World:
         self._pending = deque()
         self._openings = []
         for url in urls:
-            openings = [Opening(partial(self._begun, url)) for _ in range(OPENINGS)]
-            self.service.importers.script(url, *openings)
+            self._expect(url)
         keywords = {} if self.knows_size else {"size": None}
-        self.service.catalog.publish(
-            "base/f", published(self.content, *map(source, urls), **keywords)
-        )
+        sources = [source(url, importer=url if self.are_apart else "fedora") for url in urls]
+        self.service.catalog.publish("base/f", published(self.content, *sources, **keywords))
+
+    def _expect(self, url):
+        """Let the origin of this URL be ready for one more request."""
+        begun, cancelled = partial(self._begun, url), partial(self._cancelled, url)
+        self.service.importers.script(url, Opening(begun, cancelled))
 
     def ask(self, *fields, method="GET", version="1.1"):
         """Send a request; nothing has been answered to it yet."""
@@ -211,12 +228,21 @@ class World:
     # -- steps
 
     def _begun(self, url, opening):
+        self._expect(url)
         self._openings.append(opening)
         conduct, span = next(self._conducts[url]), self.service.importers.spans[-1]
         if conduct.is_quick:
             self._answer(opening, url, conduct, span)
         else:
             self._pending.append((opening, url, conduct, span))
+
+    def _cancelled(self, url, opening):
+        """Some importers open all the same."""
+        for waiting in list(self._pending):
+            if waiting[0] is opening:
+                self._pending.remove(waiting)
+                if waiting[2].opens_when_cancelled:
+                    self._answer(*waiting)
 
     def answer_one(self):
         """Let the next origin that was asked answer by its conduct; say whether there was one."""
@@ -331,7 +357,8 @@ def _refusal(kind):
 
 
 def _with_status(kind):
-    return kind() if kind is OriginTimedOut else kind(404 if kind is OriginLacksIt else 503)
+    statuses = {OriginLacksIt: 404, OriginForbids: 403}
+    return kind() if kind is OriginTimedOut else kind(statuses.get(kind, 503))
 
 
 # -- strategies ------------------------------------------------------------------------------------
@@ -350,24 +377,42 @@ SIZES = st.one_of(
 """Around small and large, around the held tail, and with room for spans that lie apart."""
 
 _PLACES = st.one_of(
-    st.integers(0, 300_000), st.integers(0, 100), st.sampled_from([-1, -2, -TAIL_BYTES])
+    st.integers(0, 300_000), st.integers(0, 100), st.sampled_from([0, -1, -2, -TAIL_BYTES])
 )
-_FAULTS = {
+_SHOWN_FAULTS = {
     "refuses": st.sampled_from(
-        [OriginRefused, OriginLacksIt, OriginBusy, OriginTimedOut, OriginUnreachable]
+        [
+            OriginBusy,
+            OriginFailing,
+            OriginForbids,
+            OriginLacksIt,
+            OriginRefused,
+            OriginTimedOut,
+            OriginUnreachable,
+        ]
     ),
     "never_answers": st.just(True),
     "ignores_range": st.just(True),
+    "opens_when_cancelled": st.just(True),
     "total_is_off_by": st.sampled_from([-1, 1, 1000]),
-    "flips_at": _PLACES,
     "cuts_at": _PLACES,
-    "adds": st.integers(1, 5) | st.just(200_000),
     "falls_silent": st.just(True),
+}
+"""What shows before anything wrong is sent."""
+
+_FAULTS = _SHOWN_FAULTS | {
+    "shifts_by": st.sampled_from([-1000, -1, 1, 5000]),
+    "flips_at": _PLACES,
+    "adds": st.integers(1, 5) | st.just(200_000),
     "etag": st.just('"changed"'),
 }
-_FAULTY = st.lists(
-    st.one_of([st.tuples(st.just(name), value) for name, value in _FAULTS.items()]), max_size=2
-).map(dict)
+
+
+def _some_of(faults):
+    pairs = [st.tuples(st.just(name), value) for name, value in faults.items()]
+    return st.lists(st.one_of(pairs), max_size=2).map(dict)
+
+
 _MANNERS = st.fixed_dictionaries(
     {
         "states_length": st.booleans(),
@@ -376,7 +421,13 @@ _MANNERS = st.fixed_dictionaries(
         "is_quick": st.sampled_from([False, False, True]),
     }
 )
-CONDUCTS = st.tuples(_FAULTY, _MANNERS).map(lambda both: Conduct(**both[0], **both[1]))
+CONDUCTS = st.tuples(_some_of(_FAULTS), _MANNERS).map(lambda both: Conduct(**both[0], **both[1]))
+SHOWN_CONDUCTS = st.tuples(_some_of(_SHOWN_FAULTS), _MANNERS).map(
+    lambda both: Conduct(**both[0], **both[1])
+)
+CUTTING_CONDUCTS = st.tuples(st.sampled_from([0, 1]) | _PLACES, _MANNERS).map(
+    lambda both: Conduct(cuts_at=both[0], **both[1])
+)
 HONEST_CONDUCTS = _MANNERS.map(lambda manner: Conduct(**manner))
 
 ORIGINS = st.lists(st.lists(CONDUCTS, min_size=1, max_size=3), min_size=1, max_size=3)
@@ -403,6 +454,15 @@ COMPENSATING_ORIGINS = st.integers(1, 100).map(
 """What lacks in one answer is too much in the next."""
 
 MANY_SIDED_ORIGINS = st.lists(st.lists(CONDUCTS, min_size=3, max_size=5), min_size=1, max_size=2)
+GOOD_LAST_ORIGINS = st.tuples(
+    st.lists(
+        st.lists(CUTTING_CONDUCTS | SHOWN_CONDUCTS, min_size=1, max_size=4), min_size=1, max_size=2
+    ),
+    HONEST_CONDUCTS,
+    st.booleans(),
+).map(lambda drawn: [*drawn[0], [replace(drawn[1], ignores_range=drawn[2])]])
+"""One or two that fail in ways that show, and then one that does not fail."""
+
 UNLEARNED = st.sampled_from(["auto", "auto", "auto", "verify", "pass", "pass", "refuse"])
 VERIFY_UP_TO = st.sampled_from([0, 2000, 20_000, 64 * 1024**2])
 

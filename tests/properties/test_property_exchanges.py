@@ -15,6 +15,7 @@ from exchanges import DISTRUST_SECONDS, MODIFIED_DATE, published, sha256
 from hostile import (
     COMPENSATING_ORIGINS,
     CONDUCTS,
+    GOOD_LAST_ORIGINS,
     HONEST_ORIGINS,
     MANY_SIDED_ORIGINS,
     ORIGINS,
@@ -81,6 +82,9 @@ def worlds(draw, origins=ORIGINS, sizes=SIZES):
         knows_size=draw(mostly(True, False)),
         unlearned=draw(UNLEARNED),
         verify_up_to=draw(VERIFY_UP_TO),
+        skip_up_to=draw(mostly(8 * 1024**2, 0, 5000)),
+        retries=draw(st.sampled_from([0, 0, 1, 3])),
+        are_apart=draw(st.booleans()),
     )
 
 
@@ -96,7 +100,8 @@ def asked_worlds(draw, origins=ORIGINS):
 def far_apart(draw, origins):
     """A world in which one request takes several of its origin."""
     size = 4 * (SPAN_GAP_BYTES + 5000)
-    world = World(size, draw(origins), unlearned="pass")
+    retries = draw(st.sampled_from([0, 0, 1, 3]))
+    world = World(size, draw(origins), unlearned="pass", retries=retries)
     parts = []
     for place in draw(st.sampled_from([[0, 3], [0, 1, 2], [1, 2, 3], [0, 1, 2, 3]])):
         start = place * (SPAN_GAP_BYTES + 5000)
@@ -165,8 +170,13 @@ def check_right(world, answer, asked, *, may_be_wrong):
 
 
 def check_consistent(world):
-    """What is unverified came from one origin, which spoke of one content of the right length."""
+    """What is unverified came from one origin, which spoke of one content of the right length.
+
+    What counts is its last attempt, from its answer to the first range on.
+    """
     flows = [flow for flow in world.flows if flow.url == world.flows[-1].url]
+    begins = [place for place, flow in enumerate(flows) if flow.span == world.flows[0].span]
+    flows = flows[begins[-1] :]
     said = {(flow.download.response.part_of, flow.conduct.etag) for flow in flows}
     assert said == {(len(world.content), flows[0].conduct.etag)}
     assert [flow for flow in flows if flow.surplus] == []
@@ -253,6 +263,27 @@ def test_honest_origin_is_passed_on_completely(given, steps):
     if answer.status == 206:
         parts, _ = expected_parts(world, ranges, method)
         check_right(world, answer, parts, may_be_wrong=False)
+
+
+@st.composite
+def healing_worlds(draw):
+    """A world in which whatever goes wrong can be made good."""
+    sizes = st.integers(0, 3000) | st.integers(10_000, 300_000)
+    origins = draw(GOOD_LAST_ORIGINS)
+    retries = draw(st.sampled_from([0, 0, 1, 3]))
+    return World(draw(sizes), origins, unlearned="verify", retries=retries, are_apart=True)
+
+
+@holds_for(share=6, examples=200, world=healing_worlds(), steps=STEPS)
+def test_good_origin_behind_others_makes_up_for_them(world, steps):
+    """With a good last origin, and nothing wrong sent, it is always the right file."""
+    with nothing_logged():
+        asked = world.ask()
+        take(world, [step for step in steps if step[0] not in ("wait", "pause")])
+
+        assert asked.answer().is_complete
+        assert asked.answer().content == world.content
+        world.check_nothing_is_left()
 
 
 @holds_for(

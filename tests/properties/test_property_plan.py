@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from proof import holds_for
 from twisted.internet.task import Clock
 
+from streamer.breaker import BLIP_SECONDS, MAX_PROBE_SECONDS, State
 from streamer.errors import (
     ContentTruncated,
     DigestMismatch,
@@ -20,7 +21,7 @@ from streamer.errors import (
     OriginTimedOut,
     OriginUnreachable,
 )
-from streamer.health import FORGET_SECONDS, MAX_PAUSE_SECONDS, Health, State
+from streamer.health import FORGET_SECONDS, Health
 from streamer.plan import MAX_ATTEMPTS, MAX_FRUITLESS, Plan, Prospect, retry_after_seconds
 from streamer.settings import OriginSettings
 
@@ -152,15 +153,17 @@ KEYS = [(1, 1, "a"), (1, 2, "a"), (2, 1, "b")]
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(KEYS),
-        st.sampled_from(["ask"] * 4 + ["answered", "failed", "failed", "lacks", "let go"])
+        st.sampled_from(["ask"] * 4 + ["answered", "served", "failed", "failed", "lacks", "let go"])
         | st.floats(0, 70),
+        st.integers(0, 3),
     ),
     max_size=120,
 )
+"""Of which origin, what happens, and to which of those that asked it."""
 
 
 class Model:
-    """One origin, by the words of the documentation."""
+    """One origin, by the words of the documentation; who asks it is a number."""
 
     def __init__(self, allowed, pause):
         self.allowed = allowed
@@ -169,29 +172,90 @@ class Model:
 
     def forget(self):
         self.failures = 0
-        self.pause = None
-        self.closed_again_at = None
-        self.has_probe = False
+        self.closed_at = None
+        self.pause = 0
+        self.is_open = False
+        self.until = None
+        self.probe = None
 
     def may_be_asked(self, now):
-        if self.pause is None:
-            return True
-        if self.has_probe or now < self.closed_again_at:
-            return False
-        self.has_probe = True
-        return True
+        return not self.is_open or now >= self.until
 
-    def failed(self, now):
+    def ask(self, who, now):
+        if self.is_open:
+            self.probe = who
+            self.until = now + MAX_PROBE_SECONDS
+
+    def let_go(self, who, now):
+        if who is not None and who == self.probe:
+            self.probe, self.until = None, now
+
+    def answered(self, now):
+        if self.is_open:
+            self.is_open, self.probe, self.closed_at = False, None, now
+
+    def failed(self, who, now):
+        if self.closed_at is None:
+            self.closed_at = now
         self.failures += 1
-        if self.has_probe:
-            self.has_probe = False
-            self._open(min(60.0, 2 * self.pause), now)
-        elif self.pause is None and 0 < self.allowed <= self.failures:
-            self._open(self.first_pause, now)
+        is_blip = now < self.closed_at + BLIP_SECONDS
+        has_tripped = not self.is_open and 0 < self.allowed <= self.failures and not is_blip
+        if has_tripped or (self.probe is not None and self.probe == who):
+            self.probe, self.is_open = None, True
+            self.pause = min(60.0, 2 * self.pause or self.first_pause)
+            self.until = now + self.pause
 
-    def _open(self, pause, now):
-        self.pause = pause
-        self.closed_again_at = now + pause
+
+class Origins:
+    """Breakers and their models, to which the same happens."""
+
+    def __init__(self, allowed, pause):
+        self.clock = Clock()
+        settings = OriginSettings(breaker_failures=allowed, breaker_pause=pause)
+        self.health = Health(settings, self.clock.seconds, jitter=lambda: 1.0)
+        self.models = {key: Model(allowed, pause) for key in KEYS}
+        self.asked = {key: [] for key in KEYS}
+        self.failed_at = {}
+
+    def let_time_pass(self, seconds):
+        """As long as nothing is forgotten for its age."""
+        now = self.clock.seconds()
+        oldest = min(self.failed_at.values(), default=now)
+        self.clock.advance(min(seconds, FORGET_SECONDS - (now - oldest)))
+
+    def ask(self, key):
+        """Ask as an exchange does; gives whether both let it, or both do not."""
+        model, now = self.models[key], self.clock.seconds()
+        is_expected = model.may_be_asked(now)
+        try:
+            inquiry = self.health.ask(key, "content")
+        except OriginAvoided:
+            return not is_expected
+        model.ask(inquiry, now)
+        self.asked[key].append(inquiry)
+        return is_expected
+
+    def tell(self, key, event, which):
+        """Let one of those that asked say what became of it."""
+        inquiry = self.asked[key][-1 - which % len(self.asked[key])]
+        model, now = self.models[key], self.clock.seconds()
+        if event == "failed":
+            self.health.failed(inquiry, OriginUnreachable("no"))
+            model.failed(inquiry, now)
+            self.failed_at[key] = now
+        elif event == "let go":
+            self.health.let_go(inquiry)
+            model.let_go(inquiry, now)
+        elif event == "answered":
+            self.health.answered(inquiry)
+            model.answered(now)
+        else:
+            if event == "lacks":
+                self.health.failed(inquiry, OriginLacksIt(404))
+            else:
+                self.health.served(inquiry)
+            model.forget()
+            self.failed_at.pop(key, None)
 
 
 @holds_for(
@@ -199,42 +263,16 @@ class Model:
 )
 def test_breaker_is_that_of_the_documentation(allowed, pause, events):
     """Closed, open for a pause that doubles, half open for exactly one probe."""
-    clock = Clock()
-    settings = OriginSettings(breaker_failures=allowed, breaker_pause=pause)
-    health = Health(settings, clock.seconds, jitter=lambda: 1.0)
-    models = {key: Model(allowed, pause) for key in KEYS}
-    heard_at = {}
+    origins = Origins(allowed, pause)
 
-    for key, event in events:
-        model, now = models[key], clock.seconds()
+    for key, event, which in events:
         if isinstance(event, float):
-            oldest = min(heard_at.values(), default=now)
-            clock.advance(min(event, FORGET_SECONDS - (now - oldest)))
+            origins.let_time_pass(event)
         elif event == "ask":
-            assert model.may_be_asked(now) == _asks(health, key)
-        elif event == "failed":
-            health.failed(key, OriginUnreachable("no"))
-            model.failed(now)
-            heard_at[key] = now
-        elif event == "let go":
-            health.let_go(key)
-            model.has_probe = False
-        else:
-            if event == "lacks":
-                health.failed(key, OriginLacksIt(404))
-            else:
-                health.answered(key)
-            model.forget()
-            heard_at.pop(key, None)
-        assert model.failures == health.failures(key)
+            assert origins.ask(key)
+        elif origins.asked[key]:
+            origins.tell(key, event, which)
+        assert origins.models[key].failures == origins.health.failures(key)
 
-    half_open = sum(model.has_probe for model in models.values())
-    assert half_open == health.count(State.HALF_OPEN)
-
-
-def _asks(health, key):
-    try:
-        health.ask(key)
-    except OriginAvoided as error:
-        return not 0 < error.retry_after_seconds <= MAX_PAUSE_SECONDS
-    return True
+    probes = sum(model.probe is not None for model in origins.models.values())
+    assert probes == origins.health.count(State.HALF_OPEN)
