@@ -163,7 +163,7 @@ def _origin_row(report: OriginReport) -> tuple[object, ...]:
     wait = report.asked_again_in_seconds
     return (
         report.origin,
-        f"{report.importer_id} (revision {report.revision})",
+        f"{report.importer} (revision {report.revision})",
         report.state.replace("_", " "),
         report.failures,
         report.last_error or "",

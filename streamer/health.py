@@ -28,16 +28,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cachetools import TTLCache
+from twisted.logger import Logger
 
 from streamer.breaker import Breaker, Event, State
 from streamer.errors import OriginAnsweredOtherwise, OriginAvoided, OriginCrowded, OriginError
 from streamer.model import Artifact, Digest, RemoteArtifact
 from streamer.settings import OriginSettings
-
-OriginKey = tuple[int, int, str]
-"""An importer's id and revision, and `Downloader.origin`."""
 
 MAX_ORIGINS = 10_000
 MAX_QUARANTINED = 20_000
@@ -49,6 +48,17 @@ MAX_PAUSE_SECONDS = 60.0
 
 FORGET_SECONDS = 600.0
 """After so long without another failure an origin is as good as any."""
+
+_log = Logger()
+
+
+class OriginKey(NamedTuple):
+    """What an origin is known under; the importer's name is there for operators."""
+
+    importer: str
+    importer_id: int
+    revision: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +73,7 @@ class Inquiry:
 class OriginReport:
     """An origin that failed lately, for operators. Times are in seconds from now and until now."""
 
+    importer: str
     importer_id: int
     revision: int
     origin: str
@@ -76,7 +87,7 @@ class OriginReport:
     @property
     def key(self) -> OriginKey:
         """What it is known under."""
-        return self.importer_id, self.revision, self.origin
+        return OriginKey(self.importer, self.importer_id, self.revision, self.origin)
 
 
 class Health:
@@ -132,10 +143,11 @@ class Health:
         breaker = self._breakers.get(inquiry.key)
         if breaker is not None and breaker.state is not State.CLOSED:
             breaker.move(Event.ANSWERED, self._now())
+            _log_recovery(inquiry.key)
 
     def served(self, inquiry: Inquiry) -> None:
         """All that was wanted of the content has come."""
-        self._breakers.pop(inquiry.key, None)
+        self._forget(inquiry.key)
 
     def failed(self, inquiry: Inquiry, error: OriginError) -> None:
         """The attempt ended in `error`, which need not speak against the origin."""
@@ -146,7 +158,7 @@ class Health:
         elif error.counts_against:
             self._count(inquiry, error)
         else:
-            self._breakers.pop(inquiry.key, None)
+            self._forget(inquiry.key)
 
     def let_go(self, inquiry: Inquiry) -> None:
         """The attempt ended without a verdict, as when its client left."""
@@ -158,6 +170,11 @@ class Health:
         """How often in a row it failed lately, in ways that speak against it."""
         breaker = self._breakers.get(key)
         return 0 if breaker is None else breaker.failures
+
+    def _forget(self, key: OriginKey) -> None:
+        breaker = self._breakers.pop(key, None)
+        if breaker is not None and breaker.state is not State.CLOSED:
+            _log_recovery(key)
 
     def _rest(self, key: OriginKey, seconds: float) -> None:
         until = self._now() + min(MAX_PAUSE_SECONDS, seconds)
@@ -171,6 +188,14 @@ class Health:
             self._open(breaker, Event.FAILED)
         elif breaker.has_tripped(now, self._settings.breaker_failures):
             self._open(breaker, Event.TRIPPED)
+            _log.warn(
+                "importer {importer}: {origin} is left alone, as it failed {failures} times in a "
+                "row, lately with {error}",
+                importer=inquiry.key.importer,
+                origin=inquiry.key.origin,
+                failures=breaker.failures,
+                error=breaker.last_error,
+            )
         self._breakers[inquiry.key] = breaker  # anew, as this is when its time begins
 
     def _open(self, breaker: Breaker, event: Event) -> None:
@@ -243,6 +268,12 @@ class Health:
             changed_seconds_ago=None if breaker is None else round(now - breaker.changed_at, 3),
             quarantined=quarantined,
         )
+
+
+def _log_recovery(key: OriginKey) -> None:
+    _log.info(
+        "importer {importer}: {origin} answers again", importer=key.importer, origin=key.origin
+    )
 
 
 def _place(source: RemoteArtifact) -> tuple[int, int, str]:

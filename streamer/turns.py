@@ -68,7 +68,8 @@ class Candidate:
         """What its health is kept under."""
         if self.importer is None:
             return None
-        return self.importer.id, self.importer.revision, self.downloader.origin
+        importer = self.importer
+        return OriginKey(importer.name, importer.id, importer.revision, self.downloader.origin)
 
 
 @dataclass(slots=True, eq=False)

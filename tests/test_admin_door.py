@@ -145,6 +145,7 @@ def test_connections_are_bounded(admin):
 
 
 AILING = OriginReport(
+    importer="fedora",
     importer_id=7,
     revision=2,
     origin="https://a.example:443",
@@ -208,7 +209,7 @@ def test_origins_that_failed_are_shown_on_the_page():
     """An operator sees at a glance who is left alone, and why."""
     page = Admin(lambda: [AILING]).ask(get(b"/")).content.decode()
 
-    assert "<td>https://a.example:443<td>7 (revision 2)<td>half open<td>6" in page
+    assert "<td>https://a.example:443<td>fedora (revision 2)<td>half open<td>6" in page
     assert "<td>OriginTimedOut<td>in 1 s<td>3" in page
 
 

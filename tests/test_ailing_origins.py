@@ -28,12 +28,13 @@ from streamer.errors import (
     OriginUnreachable,
     PathNotPublished,
 )
+from streamer.health import OriginKey
 from streamer.model import DownloadConfig, PassThrough
 from streamer.outlook import CandidateReport, Outlook
 from streamer.testing import MemoryDownload
 
 FAILURES, PAUSE = 5, 5
-KEY = (1, 1, "fedora")
+KEY = OriginKey("fedora", 1, 1, "fedora")
 REFUSED = OriginUnreachable("refused")
 
 

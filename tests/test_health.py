@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from streamer.breaker import (
     BLIP_SECONDS,
@@ -41,12 +42,22 @@ from streamer.health import (
     MAX_QUARANTINED,
     MAX_REPORTS,
     Health,
+    OriginKey,
 )
 from streamer.model import Artifact, Digest, DownloadConfig, RemoteArtifact
 from streamer.settings import OriginSettings
 
-KEY = (1, 1, "https://a:443")
-OTHERS = [(2, 1, "https://a:443"), (1, 2, "https://a:443"), (1, 1, "https://b:443")]
+
+def key_of(importer_id, revision, origin):
+    return OriginKey("m", importer_id, revision, origin)
+
+
+KEY = key_of(1, 1, "https://a:443")
+OTHERS = [
+    key_of(2, 1, "https://a:443"),
+    key_of(1, 2, "https://a:443"),
+    key_of(1, 1, "https://b:443"),
+]
 """Another importer, another revision, another origin."""
 
 REFUSED = OriginUnreachable("refused")
@@ -520,7 +531,7 @@ def test_memory_is_bounded():
     known = Known()
     health = known.health
     for number in range(max(MAX_ORIGINS, MAX_QUARANTINED, MAX_MISSING) + 1):
-        key = (number, 1, "o")
+        key = key_of(number, 1, "o")
         known.fail(1, OriginFailing(503, 60), key)
         health.quarantine(artifact(number), KEY)
         health.note_missing(source(f"{number}"))
@@ -530,20 +541,52 @@ def test_memory_is_bounded():
     assert not health.is_missing(source("0"))
 
 
+def test_log_says_who_is_left_alone_and_who_is_well_again():
+    """Once each: a probe that fails is no news."""
+    known = Known()
+
+    with capturedLogs() as events:
+        known.fail_for_long(FAILURES)
+        for pause in (PAUSE, 2 * PAUSE):
+            known.clock.advance(pause)
+            known.fail(1)
+        known.clock.advance(4 * PAUSE)
+        inquiry = known.ask()
+        known.health.answered(inquiry)
+        known.health.served(inquiry)
+
+    assert [
+        "importer m: https://a:443 is left alone, as it failed 5 times in a row, lately with "
+        "OriginUnreachable",
+        "importer m: https://a:443 answers again",
+    ] == [formatEvent(event) for event in events]
+
+
+def test_origin_that_lacks_something_is_well_again_too():
+    """What it says of one content, it says as an origin that answers."""
+    known = Known()
+    probe = known.probe()
+
+    with capturedLogs() as events:
+        known.health.failed(probe, OriginLacksIt(404))
+
+    assert ["importer m: https://a:443 answers again"] == [formatEvent(each) for each in events]
+
+
 def test_reports_say_what_is_known_of_origins_that_failed():
     """In the order of their keys, and without those that are well."""
     known = Known()
-    known.fail_for_long(FAILURES, OriginTimedOut(), key=(2, 1, "b"))
-    known.fail(1, key=(1, 3, "a"))
-    known.fail(1, OriginBusy(429, 9), key=(3, 1, "c"))
-    known.health.quarantine(artifact(1), (1, 3, "a"))
-    known.health.quarantine(artifact(2), (1, 3, "a"))
-    known.health.answered(known.ask((4, 1, "d")))
+    known.fail_for_long(FAILURES, OriginTimedOut(), key=key_of(2, 1, "b"))
+    known.fail(1, key=key_of(1, 3, "a"))
+    known.fail(1, OriginBusy(429, 9), key=key_of(3, 1, "c"))
+    known.health.quarantine(artifact(1), key_of(1, 3, "a"))
+    known.health.quarantine(artifact(2), key_of(1, 3, "a"))
+    known.health.answered(known.ask(key_of(4, 1, "d")))
     known.clock.advance(2)
 
     told = [
         (
-            (each.importer_id, each.revision, each.origin),
+            each.key,
             (each.state, each.failures, each.last_error),
             (each.asked_again_in_seconds, each.changed_seconds_ago, each.quarantined),
         )
@@ -551,9 +594,9 @@ def test_reports_say_what_is_known_of_origins_that_failed():
     ]
 
     assert told == [
-        ((1, 3, "a"), ("closed", 1, "OriginUnreachable"), (0, 2, 2)),
-        ((2, 1, "b"), ("open", 5, "OriginTimedOut"), (3, 2, 0)),
-        ((3, 1, "c"), ("closed", 0, None), (7, None, 0)),
+        (key_of(1, 3, "a"), ("closed", 1, "OriginUnreachable"), (0, 2, 2)),
+        (key_of(2, 1, "b"), ("open", 5, "OriginTimedOut"), (3, 2, 0)),
+        (key_of(3, 1, "c"), ("closed", 0, None), (7, None, 0)),
     ]
 
 

@@ -28,17 +28,24 @@ from streamer.errors import (
     OriginLacksIt,
     OriginUnreachable,
 )
+from streamer.health import OriginKey
 from streamer.ranges import ByteRange
 from streamer.testing import MemoryDownload
 
 HALF = len(LARGE) // 2
 REST = ByteRange(HALF, len(LARGE) - 1)
+FEDORA, MIRROR = OriginKey("fedora", 1, 1, "fedora"), OriginKey("mirror", 1, 1, "mirror")
 
 
 def cut_at(end, content=LARGE, start=0, **keywords):
     """A download that breaks off at `end`."""
     sent = content[start:end]
     return MemoryDownload(pieces(sent), error=ContentTruncated(len(sent)), **keywords)
+
+
+def quarantined(service, artifact):
+    """Which of the two origins is asked last for this artifact, because of what it sent."""
+    return {key for key in (FEDORA, MIRROR) if service.health.is_quarantined(artifact, key)}
 
 
 def rest(start=HALF, content=LARGE, total=None, end=None):
@@ -333,8 +340,9 @@ def test_both_origins_of_wrong_content_are_quarantined():
     ask(service)
 
     artifact = published(LARGE).artifact
-    keys = [(1, 1, "fedora"), (1, 1, "mirror")]
-    assert [True, True] == [service.health.is_quarantined(artifact, key) for key in keys]
+    assert [True, True] == [
+        service.health.is_quarantined(artifact, key) for key in (FEDORA, MIRROR)
+    ]
 
 
 def test_origin_whose_answer_is_refused_brings_no_suspicion_on_others():
@@ -344,8 +352,9 @@ def test_origin_whose_answer_is_refused_brings_no_suspicion_on_others():
     ask(service)
 
     artifact = published(LARGE).artifact
-    keys = [(1, 1, "fedora"), (1, 1, "mirror")]
-    assert [False, True] == [service.health.is_quarantined(artifact, key) for key in keys]
+    assert [False, True] == [
+        service.health.is_quarantined(artifact, key) for key in (FEDORA, MIRROR)
+    ]
 
 
 def test_more_than_may_be_skipped_is_not_received_again():
@@ -433,7 +442,7 @@ def test_client_that_leaves_meanwhile_leaves_nothing_behind():
     assert len(cancelled) == 1
     assert service.clock.getDelayedCalls() == []
     assert service.transfer.verdict == "client_gone"
-    assert service.health.failures((1, 1, "fedora")) <= 1
+    assert service.health.failures(FEDORA) <= 1
 
 
 def test_client_that_leaves_during_a_back_off_leaves_nothing_behind():

@@ -23,6 +23,7 @@ from streamer.errors import (
     OriginLacksIt,
     OriginUnreachable,
 )
+from streamer.health import OriginKey
 from streamer.model import Digest
 from streamer.ranges import ByteRange
 from streamer.saving import Saving
@@ -429,7 +430,8 @@ def test_wrong_beginning_is_found_out_and_all_is_fetched_afresh():
     assert one.target.content == LARGE
     assert one.importers.spans == [REST, None]
     assert saved.kept_bytes == 0
-    assert not one.service.health.is_quarantined(one.entry.artifact, (1, 1, "fedora"))
+    key = OriginKey("fedora", 1, 1, "fedora")
+    assert not one.service.health.is_quarantined(one.entry.artifact, key)
 
 
 def test_wrong_content_behind_a_wrong_beginning_is_the_origins_fault():

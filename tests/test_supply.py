@@ -21,11 +21,12 @@ from exchanges import (
 from twisted.internet.defer import CancelledError, Deferred
 
 from streamer.errors import ContentTruncated, ImporterBroken, OriginFailing
+from streamer.health import OriginKey
 from streamer.settings import OriginSettings
 from streamer.testing import MemoryDownload, MemoryImporters
 from streamer.transfers import Notes
 
-FEDORA, MIRROR = (1, 1, "fedora"), (1, 1, "mirror")
+FEDORA, MIRROR = OriginKey("fedora", 1, 1, "fedora"), OriginKey("mirror", 1, 1, "mirror")
 
 
 def serve(*outcomes, mirror=(), content=LARGE, size=..., retries=0, **keywords):

@@ -35,6 +35,7 @@ def command(tmp_path_factory):
 def candidate(importer, health=None, **changes):
     if health is not None:
         values = {
+            "importer": "a",
             "importer_id": 1,
             "revision": 1,
             "origin": "https://a.example:443",

@@ -21,7 +21,7 @@ from streamer.errors import (
     OriginTimedOut,
     OriginUnreachable,
 )
-from streamer.health import FORGET_SECONDS, Health
+from streamer.health import FORGET_SECONDS, Health, OriginKey
 from streamer.plan import MAX_ATTEMPTS, MAX_FRUITLESS, Plan, Prospect, retry_after_seconds
 from streamer.settings import OriginSettings
 
@@ -149,7 +149,7 @@ def test_client_is_sent_away_for_a_second_to_a_minute(errors):
 
 # -- the breaker ---------------------------------------------------------------------------------
 
-KEYS = [(1, 1, "a"), (1, 2, "a"), (2, 1, "b")]
+KEYS = [OriginKey("m", 1, 1, "a"), OriginKey("m", 1, 2, "a"), OriginKey("m", 2, 1, "b")]
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(KEYS),
