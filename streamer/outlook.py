@@ -69,7 +69,7 @@ class Outlook:
         key, remote, health = candidate.key, candidate.remote, self._supplies.health
         return CandidateReport(
             candidate.name,
-            origin=candidate.downloader.origin,
+            origin=candidate.origin,
             health=None if key is None else known.get(key),
             sent_other_content=key is not None and health.is_quarantined(artifact, key),
             lacks_it=remote is not None and health.is_missing(remote),

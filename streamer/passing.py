@@ -17,7 +17,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 
 from streamer import fields
-from streamer.errors import ImporterBroken, OriginError, OriginNonsense
+from streamer.errors import ImporterBroken, OriginError
 from streamer.interfaces import Download, Importer, Relayer, RelayingImporter, Sink
 from streamer.model import Fields, OriginResponse, PassThrough
 from streamer.partial_content import Uncut
@@ -55,7 +55,7 @@ class RelayDownloader:
         download = await self._relayer.relay(self._asked.method, self._asked.fields)
         try:
             self.answer = answer(self._asked, download.response)
-        except OriginNonsense:
+        except Exception:
             download.stop()
             raise
         return download
@@ -64,7 +64,7 @@ class RelayDownloader:
         download = await self._relayer.relay("GET", rest(begun, span))
         try:
             refuse_other_rest(begun, span, download.response)
-        except OriginNonsense:
+        except Exception:
             download.stop()
             raise
         return _Rest(download, begun.length)
@@ -116,11 +116,16 @@ class Passing:
         that broke the content off.
         """
         importer = distribution.importer
-        relayer = self._relayer(distribution, path)
-        downloader = RelayDownloader(relayer, question(method, path, values))
-        # All paths are one content: clients choose them, and some may know many that fail.
-        content = distribution.base_path
-        candidate = Candidate(importer.name, downloader, importer, content=content)
+        downloader = self._downloader(distribution, path, question(method, path, values))
+        candidate = Candidate(
+            importer.name,
+            downloader,
+            importer,
+            # All paths are one content: clients choose them, and some may know many that fail.
+            content=distribution.base_path,
+            origin=downloader.origin,
+            retries=downloader.retries,
+        )
         supply = Supply(self._supplies, [candidate], notes)
         while (turn := await supply.next_turn()) is not None:
             attempt = self._attempt(supply, turn, downloader, response, notes)
@@ -135,14 +140,14 @@ class Passing:
                 return
         raise supply.verdict()
 
-    def _relayer(self, distribution: PassThrough, path: str) -> Relayer:
+    def _downloader(self, distribution: PassThrough, path: str, asked: Question) -> RelayDownloader:
         """What the importer makes for a path; raises `ImporterBroken`."""
         config = distribution.importer
 
-        def build(importer: Importer) -> Relayer:
+        def build(importer: Importer) -> RelayDownloader:
             if not hasattr(importer, "relayer"):
                 raise ImporterBroken(config.name, f"importers of type {config.type} cannot relay")
-            return cast(RelayingImporter, importer).relayer(path)
+            return RelayDownloader(cast(RelayingImporter, importer).relayer(path), asked)
 
         return self._supplies.built(config, build)
 

@@ -14,7 +14,6 @@ ports, never an importer's kind; how a candidate is asked in its turn is `turns`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import methodcaller
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError
@@ -98,9 +97,14 @@ class Supplies:
 
     def candidate(self, source: RemoteArtifact) -> Candidate:
         """The origin of a source; raises `ImporterBroken`."""
-        importer = source.importer
-        downloader = self.built(importer, methodcaller("downloader", source))
-        return Candidate(importer.name, downloader, importer, source, source.url)
+        config = source.importer
+
+        def build(importer: Importer) -> Candidate:
+            downloader = importer.downloader(source)
+            origin, retries = downloader.origin, downloader.retries
+            return Candidate(config.name, downloader, config, source, source.url, origin, retries)
+
+        return self.built(config, build)
 
     def prospect(self, candidate: Candidate, artifact: Artifact | None) -> Prospect:
         """What is known of a candidate before it is asked for the artifact."""
@@ -109,7 +113,7 @@ class Supplies:
             return Prospect(priority=0)
         return Prospect(
             priority=0 if remote is None else remote.priority,
-            retries=candidate.downloader.retries,
+            retries=candidate.retries,
             failures=self.health.failures(key),
             is_last_resort=artifact is not None and self.health.is_quarantined(artifact, key),
         )

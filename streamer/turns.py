@@ -50,6 +50,7 @@ class Candidate:
 
     `importer` is None for the catalog, of which no health is kept; `remote` where it is not asked
     for what an entry promises. `content` tells what it is asked for from what else it has.
+    `origin` and `retries` are the downloader's, which is not asked twice.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Candidate:
     importer: DownloadConfig | None = None
     remote: RemoteArtifact | None = None
     content: str = field(default="", repr=False)
+    origin: str = HELD
+    retries: int = 0
 
     @property
     def source(self) -> Source:
@@ -69,7 +72,7 @@ class Candidate:
         if self.importer is None:
             return None
         importer = self.importer
-        return OriginKey(importer.name, importer.id, importer.revision, self.downloader.origin)
+        return OriginKey(importer.name, importer.id, importer.revision, self.origin)
 
 
 @dataclass(slots=True, eq=False)

@@ -101,10 +101,11 @@ class Service:
         verify_up_to=64 * 1024**2,
         skip_up_to=8 * 1024**2,
         origins=None,
+        importers=None,
     ):
         self.clock = Clock()
         self.catalog = MemoryCatalog()
-        self.importers = MemoryImporters()
+        self.importers = importers or MemoryImporters()
         self.metrics = Metrics(CollectorRegistry())
         self.transfers = Transfers()
         delivery = DeliverySettings(

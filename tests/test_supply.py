@@ -20,7 +20,7 @@ from exchanges import (
 )
 from twisted.internet.defer import CancelledError, Deferred
 
-from streamer.errors import ContentTruncated, ImporterBroken, OriginFailing
+from streamer.errors import ContentTruncated, ImporterBroken, OriginFailing, OriginUnreachable
 from streamer.health import OriginKey
 from streamer.settings import OriginSettings
 from streamer.testing import MemoryDownload, MemoryImporters
@@ -133,16 +133,19 @@ def test_importer_that_fails_in_its_own_way_is_an_origin_that_failed(error, logg
 
 def test_probe_that_an_importer_fails_in_its_own_way_is_over(logged_failures):
     """Its origin is asked again after its pause, and not given up for good."""
-    origins = OriginSettings(breaker_failures=1, breaker_pause_seconds=5)
+    origins = OriginSettings(breaker_failures=2, breaker_pause_seconds=5)
+    refused = OriginUnreachable("refused")
     broken = raised(ImporterBroken("fedora", "it has no token"))
-    service = serve(OriginFailing(503), broken, whole(), origins=origins)
+    service = serve(refused, refused, broken, whole(), origins=origins)
 
-    statuses = []
-    for _ in range(3):
+    statuses, states = [], []
+    for _ in range(4):
         statuses.append(answer_of(service.ask("/base/f")).status)
+        states += [each.state for each in service.health.reports()]
         service.clock.advance(10)
 
-    assert statuses == [502, 502, 200]
+    assert statuses == [502, 502, 502, 200]
+    assert states == ["closed", "open"]
     assert len(logged_failures.flush(ImporterBroken)) == 1
 
 
@@ -222,19 +225,52 @@ class ComparableDownloader:
 
 
 class ComparableImporters(MemoryImporters):
-    """Importers whose downloaders cannot be members of a set."""
+    """Importers whose downloaders cannot be members of a set, and send this."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.content = content
 
     def importer(self, config):
         return self
 
     def downloader(self, remote):
-        return ComparableDownloader(remote.importer.name, 0, SMALL[:-1] + b"!")
+        return ComparableDownloader(remote.importer.name, 0, self.content)
+
+
+class LazyDownloader(ComparableDownloader):
+    """One that has to look up whom it would ask, and cannot."""
+
+    @property
+    def origin(self):
+        raise LookupError("no account is left")
+
+    @origin.setter
+    def origin(self, value):
+        pass
+
+
+class LazyImporters(ComparableImporters):
+    """The first importer's downloaders are lazy."""
+
+    def downloader(self, remote):
+        kind = LazyDownloader if remote.importer.name == "fedora" else ComparableDownloader
+        return kind(remote.importer.name, 0, self.content)
+
+
+def test_importer_that_cannot_name_its_origin_is_left_out(logged_failures):
+    """Another importer serves."""
+    service = serve(content=SMALL, mirror=[None], importers=LazyImporters(SMALL))
+
+    answer = answer_of(service.ask("/base/f"))
+
+    assert answer.content == SMALL
+    assert len(logged_failures.flush(LookupError)) == 1
 
 
 def test_downloader_may_be_any_object():
     """Wrong content at one without a hash is wrong content, and not a defect."""
-    service = Service()
-    service.importers = service.supplies.importers = ComparableImporters()
+    service = Service(importers=ComparableImporters(SMALL[:-1] + b"!"))
     service.catalog.publish("base/f", published(SMALL, source("u")))
 
     answer = answer_of(service.ask("/base/f"))
