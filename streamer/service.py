@@ -42,6 +42,7 @@ from streamer.breaker import State
 from streamer.catalog import ThreadedCatalog, open_store
 from streamer.delivery import Delivery
 from streamer.distrust import Distrust
+from streamer.downloaders.lookups import SharedLookups
 from streamer.endpoints import affordable_connections, clear_stale_socket, with_defaults
 from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
@@ -97,6 +98,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Factory.noisy = False
     if reactor is None:
         from twisted.internet import reactor  # noqa: TID251 - here and in the command line only
+    reactor.installNameResolver(SharedLookups(reactor.nameResolver))
     try:
         return build(options.settings, reactor)
     except StreamerError as error:
