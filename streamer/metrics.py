@@ -27,6 +27,8 @@ from streamer.transfers import Transfer
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of `Metrics.exposition`."""
 
+_PREFIX = "pulp_streamer_"
+
 _FIRST_BYTE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 """From a 304 out of the catalog to beyond the default budget of 12 s for the first byte."""
 
@@ -39,86 +41,74 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._exchanges = Counter(
-            "pulp_streamer_exchanges",
+        self._exchanges = self._counter(
+            "exchanges",
             "Exchanges that ended, by verdict of the transfer log and class of the status.",
-            ["verdict", "status_class"],
-            registry=registry,
+            "verdict",
+            "status_class",
         )
-        self._in_flight = Gauge(
-            "pulp_streamer_exchanges_in_flight",
-            "Exchanges that have begun and not ended.",
-            registry=registry,
+        self._verified = self._counter(
+            "verified", "Exchanges that ended, by how their content was verified.", "kind"
         )
-        self._sent = Counter(
-            "pulp_streamer_sent_bytes",
-            "Content bytes sent to clients, counted when their exchange ends.",
-            registry=registry,
+        self._sent = self._counter(
+            "sent_bytes", "Content bytes sent to clients, counted when their exchange ends."
         )
-        self._received = Counter(
-            "pulp_streamer_received_bytes",
-            "Content bytes received from origins.",
-            ["importer"],
-            registry=registry,
+        self._received = self._counter(
+            "received_bytes", "Content bytes received from origins.", "importer"
         )
-        self._verified = Counter(
-            "pulp_streamer_verified",
-            "Exchanges that ended, by how their content was verified.",
-            ["kind"],
-            registry=registry,
-        )
-        self._origin_failures = Counter(
-            "pulp_streamer_origin_failures",
+        self._origin_failures = self._counter(
+            "origin_failures",
             "Attempts at an origin that failed, by class of the error.",
-            ["importer", "error"],
-            registry=registry,
+            "importer",
+            "error",
         )
-        self._avoided = Counter(
-            "pulp_streamer_origin_avoided",
+        self._avoided = self._counter(
+            "origin_avoided",
             "Attempts that were not made, because of what is remembered of the origin.",
-            ["importer"],
-            registry=registry,
+            "importer",
         )
-        self._quarantined = Counter(
-            "pulp_streamer_origin_quarantined",
+        self._quarantined = self._counter(
+            "origin_quarantined",
             "Artifacts for which an origin is asked last, because it sent other content.",
-            ["importer"],
-            registry=registry,
+            "importer",
         )
-        self._resumed = Counter(
-            "pulp_streamer_resumed",
+        self._resumed = self._counter(
+            "resumed",
             "Transfers that broke off at an origin and went on, by the importer that went on.",
-            ["importer"],
-            registry=registry,
+            "importer",
         )
-        self._first_byte = Histogram(
-            "pulp_streamer_first_byte_seconds",
+        self._in_flight = self._gauge(
+            "exchanges_in_flight", "Exchanges that have begun and not ended."
+        )
+        self._first_byte = self._histogram(
+            "first_byte_seconds",
             "From the request to the first byte of its response.",
-            registry=registry,
-            buckets=_FIRST_BYTE,
+            _FIRST_BYTE,
         )
-        self._duration = Histogram(
-            "pulp_streamer_duration_seconds",
-            "From the request to the end of its exchange.",
-            registry=registry,
-            buckets=_DURATION,
+        self._duration = self._histogram(
+            "duration_seconds", "From the request to the end of its exchange.", _DURATION
         )
-        build = Gauge(
-            "pulp_streamer_build_info", "Always 1.", labelnames=["version"], registry=registry
-        )
-        build.labels(__version__).set(1)
+        self._gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
         ProcessCollector(registry=registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(_PREFIX + name, help_text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(_PREFIX + name, help_text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(_PREFIX + name, help_text, registry=self._registry, buckets=buckets)
 
     def watch(self, name: str, help_text: str, count: Callable[[], float]) -> None:
         """Expose a quantity that is asked for at each exposition, `pulp_streamer_` before it."""
-        gauge = Gauge(f"pulp_streamer_{name}", help_text, registry=self._registry)
-        gauge.set_function(count)
+        self._gauge(name, help_text).set_function(count)
 
     def watch_each(
         self, name: str, help_text: str, label: str, counts: Mapping[str, Callable[[], float]]
     ) -> None:
         """Expose such quantities as one metric, each with its value of `label`."""
-        gauge = Gauge(f"pulp_streamer_{name}", help_text, [label], registry=self._registry)
+        gauge = self._gauge(name, help_text, label)
         for value, count in counts.items():
             gauge.labels(value).set_function(count)
 
