@@ -1,12 +1,8 @@
 """Which addresses may be connected to, decided on the address and never on the name or the URL.
 
-A rule is applied to what a name resolves to, and the connection goes to that very address: a name
-that resolves otherwise a moment later gains nothing, and neither does a number in disguise
-(`127.1`, `0x7f.1`, `2130706433`), which `getaddrinfo` understands. Kept apart from the agent
-because the rule is pure and its table is long.
-
-An operator's own URLs may point anywhere; URLs learned from an origin only at public addresses.
-A prefix of its own that a network translates to IPv4 (RFC 6052 section 2.2) cannot be known here.
+Pure: the rules alone, because their table is long; `dialing` applies them. An operator's own URLs
+may point anywhere; URLs learned from an origin only at public addresses. A prefix of its own that a
+network translates to IPv4 (RFC 6052 section 2.2) cannot be known here.
 """
 
 from __future__ import annotations
@@ -14,25 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from socket import inet_aton, inet_ntoa
-from typing import Any
-
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import (
-    IAddress,
-    IHostnameResolver,
-    IHostResolution,
-    IProtocol,
-    IProtocolFactory,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
-    IStreamClientEndpoint,
-)
-from twisted.python.failure import Failure
-from zope.interface import directlyProvides, implementer, providedBy
-
-from streamer.errors import OriginUnreachable
 
 Rule = Callable[[str], bool]
 """Whether an address, as text without a port, may be connected to."""
@@ -57,10 +34,6 @@ _THIS_MACHINE = {
     "ip6-loopback",
 }
 """What `/etc/hosts` commonly calls it, of Debian's kind and of Fedora's."""
-
-_ANY_NAME = "origin.invalid"
-"""What Twisted's endpoint is told, which would refuse names that IDNA does not allow and DNS does:
-those with an underscore, or with two hyphens in the third place."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052 section 2.1: the IPv4 address is the last 32 bits."""
@@ -129,107 +102,3 @@ def may_be_public(host: str) -> bool:
     if ":" in name:
         return is_public(name)
     return name not in _THIS_MACHINE and not name.endswith(".localhost")
-
-
-@implementer(IStreamClientEndpoint)
-class AdmittedEndpoint:
-    """A host and port, at those of its addresses that a rule admits."""
-
-    def __init__(
-        self,
-        reactor: Any,
-        host: str,
-        port: int,
-        seconds: float,
-        admits: Rule,
-        bind_address: str | None = None,
-    ) -> None:
-        """`bind_address` is the own address to connect from."""
-        self._bind_address = bind_address
-        self._reactor = reactor
-        self._host = host
-        self._port = port
-        self._seconds = seconds
-        self._admits = admits
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fail with `OriginUnreachable` where the host has addresses and none is admitted."""
-        try:
-            # `getaddrinfo` does the same in its thread, and nobody there expects it to fail.
-            self._host.encode("idna")
-        except UnicodeError:
-            return fail(DNSLookupError())
-        names = _AdmittedNames(self._reactor.nameResolver, self._host, self._admits)
-        endpoint = HostnameEndpoint(
-            _ReactorWithNames(self._reactor, names),
-            _ANY_NAME,
-            self._port,
-            self._seconds,
-            self._bind_address,
-        )
-        connected: Deferred[IProtocol] = endpoint.connect(protocolFactory)
-        return connected.addErrback(names.explain)
-
-
-@implementer(IHostnameResolver)
-class _AdmittedNames:
-    """Resolves one host, whatever it is asked for, and keeps back what the rule does not admit."""
-
-    def __init__(self, resolver: IHostnameResolver, host: str, admits: Rule) -> None:
-        self._resolver = resolver
-        self._host = host
-        self._admits = admits
-        self._kept_back = False
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        receiver = _Receiver(resolutionReceiver, self._is_admitted)
-        resolution: IHostResolution = self._resolver.resolveHostName(
-            receiver, self._host, portNumber, addressTypes, transportSemantics
-        )
-        return resolution
-
-    def _is_admitted(self, address: IAddress) -> bool:
-        is_admitted = self._admits(getattr(address, "host", ""))
-        self._kept_back |= not is_admitted
-        return is_admitted
-
-    def explain(self, failure: Failure) -> Failure:
-        if self._kept_back and failure.check(DNSLookupError):
-            raise OriginUnreachable("its address is not public") from failure.value
-        return failure
-
-
-@implementer(IResolutionReceiver)
-class _Receiver:
-    def __init__(self, inner: IResolutionReceiver, admits: Callable[[IAddress], bool]) -> None:
-        self._admits = admits
-        self._inner = inner
-
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        self._inner.resolutionBegan(resolutionInProgress)
-
-    def addressResolved(self, address: IAddress) -> None:
-        if self._admits(address):
-            self._inner.addressResolved(address)
-
-    def resolutionComplete(self) -> None:
-        self._inner.resolutionComplete()
-
-
-class _ReactorWithNames:
-    """The reactor, but for its resolver: HostnameEndpoint takes both from one object."""
-
-    def __init__(self, reactor: IReactorPluggableNameResolver, names: _AdmittedNames) -> None:
-        directlyProvides(self, providedBy(reactor))
-        self._reactor = reactor
-        self.nameResolver = names
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)

@@ -34,13 +34,8 @@ from twisted.web.iweb import (
 )
 from zope.interface import implementer
 
-from streamer.downloaders.addresses import (
-    AdmittedEndpoint,
-    Rule,
-    anywhere,
-    is_public,
-    may_be_public,
-)
+from streamer.downloaders.addresses import Rule, anywhere, is_public, may_be_public
+from streamer.downloaders.dialing import AdmittedEndpoint
 from streamer.downloaders.proxies import Proxy
 from streamer.downloaders.tls import OriginPolicy, TlsSettings
 from streamer.downloaders.tunnels import ForwardingAgent, ProxyEndpoint, TunnelEndpoint
