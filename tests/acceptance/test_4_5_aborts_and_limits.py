@@ -33,12 +33,13 @@ GROWTH_BYTES = 24 * MIB
 THREADS = 16
 """What the pools for look-ups and names come to at most, and some of the database's own."""
 
-LIMITS = {"delivery__first_byte": "2s", "delivery__idle": "500ms"}
+LIMITS = {"delivery__first_byte": "2s", "delivery__idle": "1s"}
 
 UNAVAILABLE = {honest(502), honest(503), honest(504)}
 """A crowd opens breakers and fills queues, so that any of them may be the honest answer."""
 
-SERVED = {RIGHT, *UNAVAILABLE}
+HONEST = {RIGHT, BREAK, *UNAVAILABLE}
+"""Nor does a good origin that gets no processor for a second always keep its client."""
 
 
 def pauses(behaviour, seconds):
@@ -52,9 +53,9 @@ def pauses(behaviour, seconds):
 
 
 CONTENTS = {
-    "small": (serves(SMALL), SMALL, SERVED),
-    "large": (serves_ranges(LARGE), LARGE, SERVED),
-    "slow": (pauses(serves(LARGE), 0.1), LARGE, SERVED),
+    "small": (serves(SMALL), SMALL, {RIGHT, *UNAVAILABLE}),
+    "large": (serves_ranges(LARGE), LARGE, HONEST),
+    "slow": (pauses(serves(LARGE), 0.1), LARGE, HONEST),
     "failing": (serves(b"", status=b"500 Internal Server Error"), SMALL, UNAVAILABLE),
     "cut": (cuts(LARGE, half(LARGE)), LARGE, {BREAK, *UNAVAILABLE}),
     "cut-small": (cuts(SMALL, half(SMALL)), SMALL, UNAVAILABLE),
