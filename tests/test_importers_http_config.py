@@ -236,7 +236,23 @@ def test_value_written_as_text_is_read(key, text, expected):
         ({"tls_minimum": "1.3", "tls_maximum": "1.2"}, "tls_minimum: is above"),
         ({"tls_ciphers": "NONSENSE"}, "tls_ciphers: "),
         ({"tls_validation": "perhaps"}, "tls_validation: must be true or false"),
-        ({"proxy_url": "socks5://h"}, "proxy_url: must be http:// or https://"),
+        ({"proxy_url": "socks4://h"}, "proxy_url: must be http://, https://, socks5:// or socks5h"),
+        (
+            {"proxy_url": "socks5h://h", "proxy_username": "me", "proxy_password": SECRET * 30},
+            "proxy_password: must have at most 255 bytes for SOCKS",
+        ),
+        (
+            {"proxy_url": "socks5://h", "proxy_username": "u" * 256, "proxy_password": SECRET},
+            "proxy_username: must have 1 to 255 bytes for SOCKS",
+        ),
+        (
+            {"proxy_url": "http://h", "proxy_username": "a:b", "proxy_password": SECRET},
+            "proxy_username: must not hold a colon",
+        ),
+        (
+            {"proxy_url": "socks5://h", "proxy_username": "a\nb", "proxy_password": SECRET},
+            "proxy_username: must not hold control",
+        ),
         (
             {"proxy_url": f"http://me:{SECRET}@h:1"},
             "proxy_url: must not hold credentials: set proxy_username",

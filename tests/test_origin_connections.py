@@ -31,9 +31,10 @@ from zope.interface import implementer
 
 from streamer.downloaders.addresses import anywhere
 from streamer.downloaders.connections import MAX_ORIGINS, Connections, Dial, OriginEndpoints
+from streamer.downloaders.forwarding import ForwardingAgent
 from streamer.downloaders.limits import Slots
 from streamer.downloaders.tls import OriginPolicy, TlsSettings
-from streamer.downloaders.tunnels import ForwardingAgent, TunnelEndpoint
+from streamer.downloaders.tunnels import TunnelEndpoint
 from streamer.errors import OriginNonsense, ProxyFailed
 
 UNASKED = "it sends what was not asked for"

@@ -10,6 +10,8 @@ from streamer.downloaders.proxies import PORTS, Proxy, check_proxy
 from streamer.errors import ConfigurationError
 
 URL = "http://proxy.example:3128"
+SOCKS = "socks5://proxy.example"
+SCHEMES = "http://, https://, socks5:// or socks5h://"
 
 
 def is_used_for(proxy, url):
@@ -106,6 +108,8 @@ def test_host_is_judged_in_any_case_and_with_its_dot():
         ("http://proxy.example:3128/", ("proxy.example", 3128, False)),
         ("https://proxy.example", ("proxy.example", 443, True)),
         ("HTTPS://[2001:db8::1]:8443", ("2001:db8::1", 8443, True)),
+        ("socks5://proxy.example", ("proxy.example", 1080, False)),
+        ("SOCKS5H://[2001:db8::1]:9050/", ("2001:db8::1", 9050, False)),
     ],
 )
 def test_url_says_how_the_proxy_is_reached(url, expected):
@@ -120,11 +124,15 @@ def test_url_says_how_the_proxy_is_reached(url, expected):
     ("proxy", "sentence"),
     [
         *[
-            (Proxy(url), "url: must be http:// or https://, a host and perhaps a port")
+            (Proxy(url), f"url: must be {SCHEMES}, a host and perhaps a port")
             for url in [
                 "",
                 "proxy.example:3128",
-                "socks5://proxy.example",
+                "socks://proxy.example",
+                "socks4://proxy.example",
+                "socks4a://proxy.example",
+                "socks5://",
+                "socks5h://proxy.example:0",
                 "http://",
                 "http://:3128",
                 "http://proxy.example:0",
@@ -144,6 +152,15 @@ def test_url_says_how_the_proxy_is_reached(url, expected):
         (Proxy("http://proxy.example#a"), "url: must end behind the host and port"),
         (Proxy(URL, password="secret"), "password: needs a username beside it"),
         (Proxy(URL, username="a:b"), "username: must not hold a colon"),
+        (Proxy(SOCKS, password="secret"), "password: needs a username beside it"),
+        *[
+            (Proxy(SOCKS, name, "secret"), "username: must have 1 to 255 bytes for SOCKS")
+            for name in ["", "a" * 256, "ä" * 128]
+        ],
+        *[
+            (Proxy(SOCKS, "me", word), "password: must have at most 255 bytes for SOCKS")
+            for word in ["a" * 256, "ä" * 128]
+        ],
         *[
             (Proxy(URL, no_proxy=(text,)), "no_proxy: an entry is no name, address, network or *")
             for text in [
@@ -191,6 +208,42 @@ def test_proxy_that_cannot_work_is_refused(proxy, sentence):
 def test_authorization_is_basic_in_utf_8(username, password, value):
     """RFC 7617, by its own examples."""
     assert Proxy(URL, username, password).authorization == value
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://proxy.example", (False, True)),
+        ("https://proxy.example", (False, True)),
+        ("socks5://proxy.example", (True, False)),
+        ("socks5h://proxy.example", (True, True)),
+        ("SOCKS5://proxy.example", (True, False)),
+    ],
+)
+def test_scheme_says_what_is_spoken_and_who_resolves(url, expected):
+    """As curl has it: with an `h` the proxy does, and HTTP proxies always do."""
+    proxy = Proxy(url)
+
+    assert expected == (proxy.is_socks, proxy.is_told_names)
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "login"),
+    [
+        (None, None, None),
+        ("user", "secret", (b"user", b"secret")),
+        ("us:er", "pässword", (b"us:er", b"p\xc3\xa4ssword")),
+        ("user", None, (b"user", b"")),
+        ("ä" * 127, "ü" * 127, (b"\xc3\xa4" * 127, b"\xc3\xbc" * 127)),
+    ],
+    ids=["none", "both", "utf-8-and-a-colon", "no-password", "long"],
+)
+def test_login_is_bytes_for_socks(username, password, login):
+    """RFC 1929 knows no encoding, and ends nothing at a colon."""
+    proxy = Proxy(SOCKS, username, password)
+
+    check_proxy(proxy)
+    assert proxy.login == login
 
 
 def test_password_is_in_no_repr():

@@ -6,13 +6,14 @@ operator wrote may lead anywhere. Those that an origin named, in a redirect or a
 lead to public addresses only, on connections of their own: whoever takes one from a pool does not
 ask where it leads.
 
-| | without a proxy | through one |
-|---|---|---|
-| http | TCP | the whole URL asked of the proxy |
-| https | TLS over TCP | TLS in a tunnel |
+| | without a proxy | through an HTTP proxy | through a SOCKS proxy |
+|---|---|---|---|
+| http | TCP | the whole URL asked of the proxy | TCP in a tunnel |
+| https | TLS over TCP | TLS in a tunnel | TLS in a tunnel |
 
 Which addresses are public is decided by `addresses`, what TLS is like by `tls`, and how a proxy is
-spoken to by `tunnels`; what comes back is watched by `watched`, above all of these.
+spoken to by `forwarding`, `tunnels` and `socks`; what comes back is watched by `watched`, above all
+of these.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ from zope.interface import implementer
 
 from streamer.downloaders.addresses import Rule, anywhere, is_public, may_be_public
 from streamer.downloaders.dialing import AdmittedEndpoint
+from streamer.downloaders.forwarding import ForwardingAgent
 from streamer.downloaders.proxies import Proxy
+from streamer.downloaders.socks import SocksEndpoint
 from streamer.downloaders.tls import OriginPolicy, TlsSettings
-from streamer.downloaders.tunnels import ForwardingAgent, ProxyEndpoint, TunnelEndpoint
+from streamer.downloaders.tunnels import ProxyEndpoint, TunnelEndpoint
 from streamer.downloaders.verbatim import OriginAgent, read_uri
 from streamer.downloaders.watched import WatchedEndpoint
 from streamer.errors import OriginUnreachable
@@ -49,8 +52,9 @@ CACHED_SECONDS = 30
 MAX_ORIGINS = 16
 """How many origins have idle connections in one pool: a CDN with its regions, a few mirrors."""
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
-"""A name in ASCII or an address: what may be named to a proxy, and understood in one way."""
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}|[0-9A-Fa-f:.]{1,255}")
+"""A name in ASCII or an address: what may be named to a proxy, and understood in one way. No name
+is longer (RFC 1035 section 2.3.4), and SOCKS could not say it."""
 
 
 class Rules(NamedTuple):
@@ -146,13 +150,14 @@ class Circle:
         self._pool = pool
         self._origins: set[tuple[bytes, bytes, int]] = set()
         self._agent: IAgent = OriginAgent.usingEndpointFactory(dial.reactor, endpoints, pool)
-        self._forwarding = self._agent if detour is None else detour.forwarding(pool)
+        self._forwarding = None if detour is None else detour.forwarding(pool)
 
     def agent(self, uri: URI) -> IAgent:
         host = uri.host.decode("ascii")
         if self._detour is not None and self._detour.leads_to(host, uri.port):
-            self._check_name(host)
-            if uri.scheme == b"http":
+            if self._detour.is_told_names:
+                self._check_name(host)
+            if uri.scheme == b"http" and self._forwarding is not None:
                 return self._forwarding
         self._make_room((uri.scheme, uri.host, uri.port))
         return self._agent
@@ -210,7 +215,7 @@ class OriginEndpoints:
 
     def _way_to(self, host: str, port: int) -> IStreamClientEndpoint:
         if self._detour is not None and self._detour.leads_to(host, port):
-            return self._detour.tunnel(host, port)
+            return self._detour.tunnel(host, port, self._admits)
         return self._dial.to(host, port, self._admits)
 
 
@@ -223,8 +228,9 @@ class Detour:
 
     def __init__(self, proxy: Proxy, tls: TlsSettings, dial: Dial) -> None:
         self.leads_to = proxy.leads_to
+        self.is_told_names = proxy.is_told_names
+        self._proxy = proxy
         self._dial = dial
-        self._authorization = proxy.authorization
         endpoint = dial.to(proxy.host, proxy.port, anywhere)
         if proxy.is_tls:
             policy = OriginPolicy(replace(tls, validation=True), lambda host, port: False)
@@ -232,13 +238,20 @@ class Detour:
             endpoint = wrapClientTLS(creator, endpoint)
         self._endpoint = ProxyEndpoint(endpoint)
 
-    def tunnel(self, host: str, port: int) -> IStreamClientEndpoint:
-        dial = self._dial
-        return TunnelEndpoint(
-            self._endpoint, host, port, self._authorization, dial.seconds, dial.reactor
-        )
+    def tunnel(self, host: str, port: int, admits: Rule) -> IStreamClientEndpoint:
+        """`admits` is the rule for the host's addresses, where the proxy is not told its name."""
+        seconds, reactor = self._dial.seconds, self._dial.reactor
+        if self._proxy.is_socks:
+            rule = None if self.is_told_names else admits
+            login = self._proxy.login
+            return SocksEndpoint(self._endpoint, host, port, login, seconds, reactor, rule)
+        authorization = self._proxy.authorization
+        return TunnelEndpoint(self._endpoint, host, port, authorization, seconds, reactor)
 
-    def forwarding(self, pool: HTTPConnectionPool) -> IAgent:
+    def forwarding(self, pool: HTTPConnectionPool) -> IAgent | None:
+        """For http, where that does not go through tunnels as https does."""
+        if self._proxy.is_socks:
+            return None
         reactor = self._dial.reactor
         endpoint = WatchedEndpoint(self._endpoint, reactor)
-        return ForwardingAgent(reactor, pool, endpoint, self._authorization)
+        return ForwardingAgent(reactor, pool, endpoint, self._proxy.authorization)

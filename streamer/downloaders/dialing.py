@@ -73,12 +73,7 @@ class AdmittedEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        found = await _addresses(self._reactor.nameResolver, self._host, self._port)
-        if not found:
-            raise DNSLookupError
-        admitted = [each for each in found if self._admits(each.host)]
-        if not admitted:
-            raise OriginUnreachable("its address is not public")
+        admitted = await admitted_addresses(self._reactor, self._host, self._port, self._admits)
         endpoints = [self._endpoint(address) for address in admitted[:MAX_ADDRESSES]]
         return await Race(endpoints, factory, self._reactor).winner
 
@@ -89,6 +84,22 @@ class AdmittedEndpoint:
             self._reactor, address.host, address.port, self._seconds, own
         )
         return endpoint
+
+
+async def admitted_addresses(
+    reactor: Any, host: str, port: int, admits: Rule
+) -> list[IPv4Address | IPv6Address]:
+    """What a host stands for, as far as a rule admits it: at least one address.
+
+    Fails as `AdmittedEndpoint` does where there is none.
+    """
+    found = await _addresses(reactor.nameResolver, host, port)
+    if not found:
+        raise DNSLookupError
+    admitted = [each for each in found if admits(each.host)]
+    if not admitted:
+        raise OriginUnreachable("its address is not public")
+    return admitted
 
 
 async def _addresses(

@@ -45,8 +45,18 @@ _RELAYED = frozenset({200, 206, 302, 304, 412, 416})
 class _Place:
     """One URL, over its importer's access."""
 
-    def __init__(self, access: Access, url: str, now: Callable[[], float], retries: int) -> None:
+    def __init__(
+        self,
+        access: Access,
+        url: str,
+        now: Callable[[], float],
+        retries: int,
+        *,
+        is_learned: bool = False,
+    ) -> None:
+        """`is_learned` where no operator wrote the URL."""
         self.origin = _name(url)
+        self._is_learned = is_learned
         self.retries = retries
         self._access = access
         self._url = url
@@ -64,7 +74,7 @@ class HttpDownloader(_Place):
     async def open(self, span: ByteRange | None = None) -> HttpDownload:
         """Ask for the content; see `interfaces.Downloader`."""
         wanted = () if span is None else (("Range", f"bytes={span}"),)
-        download = await self._access.ask("GET", self._url, wanted)
+        download = await self._access.ask("GET", self._url, wanted, is_learned=self._is_learned)
         if span is not None and download.response.status == 206:
             download.prove(span)
         elif download.response.status != 200:

@@ -1,8 +1,8 @@
 """The proxy of an importer, and for which URLs it is used.
 
-Pure: text in, a decision out. Kept apart from the ways through a proxy, in `tunnels`, which take
-the decision as made. The environment (`https_proxy` and the like) is not looked at: it would hold
-for all importers alike, and not be seen in any of them.
+Pure: text in, a decision out. Kept apart from the ways through a proxy, in `tunnels`, `socks` and
+`forwarding`, which take the decision as made. The environment (`https_proxy` and the like) is not
+looked at: it would hold for all importers alike, and not be seen in any of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from streamer.errors import ConfigurationError
 
-PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+
+MAX_LOGIN_BYTES = 255
+"""RFC 1929 section 2, of a user name and of a password."""
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 """In lower case and the ASCII of IDNA."""
@@ -25,7 +28,10 @@ _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An `http://` or `https://` proxy, its credentials, and what is reached without it.
+    """A proxy, its credentials, and what is reached without it.
+
+    It speaks HTTP (`http://`, `https://`) or SOCKS5, and is then told addresses (`socks5://`) or
+    names (`socks5h://`); curl means the same by these.
 
     Each of `no_proxy` is `*` for everything; a name, which stands for itself and all below it; a
     name with a dot or `*.` before it, which stands for those below alone; an address; or a network.
@@ -56,6 +62,22 @@ class Proxy:
         return urlsplit(self.url).scheme == "https"
 
     @property
+    def is_socks(self) -> bool:
+        return urlsplit(self.url).scheme in ("socks5", "socks5h")
+
+    @property
+    def is_told_names(self) -> bool:
+        """Whether it resolves the names of hosts, and not we."""
+        return urlsplit(self.url).scheme != "socks5"
+
+    @property
+    def login(self) -> tuple[bytes, bytes] | None:
+        """User name and password for SOCKS (RFC 1929), which says of no encoding: UTF-8."""
+        if self.username is None:
+            return None
+        return self.username.encode(), (self.password or "").encode()
+
+    @property
     def authorization(self) -> bytes | None:
         """The value of Proxy-Authorization: Basic, in UTF-8 (RFC 7617)."""
         if self.username is None:
@@ -69,11 +91,24 @@ def check_proxy(proxy: Proxy) -> None:
     _check_url(proxy.url)
     if proxy.username is None and proxy.password is not None:
         raise ConfigurationError("password: needs a username beside it")
-    if proxy.username is not None and ":" in proxy.username:
+    if proxy.is_socks:
+        _check_login(proxy.login)
+    elif proxy.username is not None and ":" in proxy.username:
         # RFC 7617 section 2: the first colon ends it.
         raise ConfigurationError("username: must not hold a colon")
     for text in proxy.no_proxy:
         _exception(text)
+
+
+def _check_login(login: tuple[bytes, bytes] | None) -> None:
+    """RFC 1929 wants a byte of a password, too; like curl we do without, for proxies that do."""
+    if login is None:
+        return
+    username, password = login
+    if not 1 <= len(username) <= MAX_LOGIN_BYTES:
+        raise ConfigurationError(f"username: must have 1 to {MAX_LOGIN_BYTES} bytes for SOCKS")
+    if len(password) > MAX_LOGIN_BYTES:
+        raise ConfigurationError(f"password: must have at most {MAX_LOGIN_BYTES} bytes for SOCKS")
 
 
 def _check_url(url: str) -> None:
@@ -83,7 +118,9 @@ def _check_url(url: str) -> None:
     except ValueError:
         is_proxy = False
     if not is_proxy:
-        raise ConfigurationError("url: must be http:// or https://, a host and perhaps a port")
+        raise ConfigurationError(
+            "url: must be http://, https://, socks5:// or socks5h://, a host and perhaps a port"
+        )
     if "@" in parts.netloc:
         raise ConfigurationError("url: must not hold credentials: set username and password")
     if parts.path not in ("", "/") or parts.query or parts.fragment:

@@ -1,20 +1,21 @@
-"""The ways through a proxy: a tunnel for https, the whole URL as request target for http.
+"""Tunnels through a proxy: how one is opened, and what it carries then.
 
-Twisted's `ProxyAgent` knows the second alone, and would send it an https URL, in the clear, with
-all credentials in its fields. So the tunnel (RFC 9110 section 9.3.6) is an endpoint of our own, and
-TLS with the origin runs inside it: the proxy learns a name and a port.
+Twisted has none, so a tunnel is an endpoint of our own, and TLS with the origin runs inside it: the
+proxy learns where to, and no more. What is said until it is open is a `Negotiation`: that of an
+HTTP proxy here, by CONNECT (RFC 9110 section 9.3.6), that of a SOCKS proxy in `socks`.
 
 Kept apart from the connections because whatever fails here is the proxy's failure and never the
-origin's. No sentence names the proxy's address, and the proxy's credentials are sent to it alone:
-in the head of a CONNECT, or with a request in the clear that it takes off them.
+origin's. No sentence names the proxy's address, and the proxy's credentials are sent to it alone,
+before the tunnel is open.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, cast
+import typing
+from typing import NoReturn, cast
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectError,
     ConnectionClosed,
@@ -25,7 +26,6 @@ from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
-    IPushProducer,
     IReactorTime,
     IStreamClientEndpoint,
     ITransport,
@@ -33,10 +33,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import HTTPConnectionPool, ProxyAgent, ResponseNeverReceived
-from twisted.web.error import SchemeNotSupported
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import directlyProvides, implementer, providedBy
 
 from streamer.downloaders.heads import HeadReader
@@ -60,10 +56,10 @@ class ProxyEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         connected: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connected.addErrback(_as_proxy_failure)
+        return connected.addErrback(as_proxy_failure)
 
 
-def _as_proxy_failure(failure: Failure) -> Failure:
+def as_proxy_failure(failure: Failure) -> Failure:
     for types, sentence in _FAULTS:
         if failure.check(*types):
             error = ProxyFailed(sentence)
@@ -72,7 +68,7 @@ def _as_proxy_failure(failure: Failure) -> Failure:
     return failure
 
 
-def _status_failure(status: int) -> ProxyFailed:
+def status_failure(status: int) -> ProxyFailed:
     if status in (401, 407):
         return ProxyRefused(f"it wants credentials, or other ones ({status})")
     if status == 403:
@@ -80,16 +76,49 @@ def _status_failure(status: int) -> ProxyFailed:
     return ProxyFailed(f"it answers {status}")
 
 
-# -- https -----------------------------------------------------------------------------------------
+# -- tunnels ---------------------------------------------------------------------------------------
+
+
+class Negotiation(typing.Protocol):
+    """What is said on one connection to a proxy until it has opened a way. Pure."""
+
+    @property
+    def opening(self) -> bytes:
+        """What is said first; asked for once."""
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take what the proxy said; give what is said next, or `None` once the way is open.
+
+        Raises `ProxyFailed`; it is of no use after that.
+        """
+
+
+async def open_tunnel(
+    proxy: IStreamClientEndpoint,
+    factory: IProtocolFactory,
+    negotiation: Negotiation,
+    seconds: float,
+    clock: IReactorTime,
+) -> IProtocol:
+    """Connect to a proxy, and give the protocol of `factory` when it has opened the way.
+
+    Fails with `ProxyFailed`, also where the proxy takes longer than `seconds` once it is connected
+    to. Cancelled or failed, it leaves no connection.
+    """
+    tunnel = cast(Tunnel, await proxy.connect(_Tunnels(factory, negotiation)))
+    return await tunnel.opened.addTimeout(seconds, clock, _too_late)
+
+
+def _too_late(result: object, seconds: float) -> NoReturn:
+    raise ProxyFailed("it does not answer in time")
 
 
 @implementer(IStreamClientEndpoint)
 class TunnelEndpoint:
-    """A host and port behind a proxy.
+    """A host and port behind an HTTP proxy, as `open_tunnel` has it.
 
     Connecting completes when the proxy has opened the way, so that TLS begins on a connection that
-    is there. It fails with `ProxyFailed`, also where the proxy takes longer than `seconds` to
-    answer. Cancelled or failed, it leaves no connection.
+    is there.
     """
 
     def __init__(
@@ -102,20 +131,14 @@ class TunnelEndpoint:
         clock: IReactorTime,
     ) -> None:
         self._proxy = proxy
-        self._request = _connect_head(host, port, authorization)
+        self._head = _connect_head(host, port, authorization)
         self._seconds = seconds
         self._clock = clock
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        tunnel = cast(Tunnel, await self._proxy.connect(_Tunnels(factory, self._request)))
-        return await tunnel.opened.addTimeout(self._seconds, self._clock, _too_late)
-
-
-def _too_late(result: object, seconds: float) -> NoReturn:
-    raise ProxyFailed("it does not answer in time")
+        negotiation = ConnectNegotiation(self._head)
+        opened = open_tunnel(self._proxy, protocolFactory, negotiation, self._seconds, self._clock)
+        return Deferred.fromCoroutine(opened)
 
 
 def _connect_head(host: str, port: int, authorization: bytes | None) -> bytes:
@@ -126,8 +149,36 @@ def _connect_head(host: str, port: int, authorization: bytes | None) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
+class ConnectNegotiation:
+    """A CONNECT request, and an answer that is a head and nothing else."""
+
+    def __init__(self, opening: bytes) -> None:
+        self.opening = opening
+        self._answer = HeadReader(opens_tunnel=True)
+
+    def feed(self, data: bytes) -> bytes | None:
+        try:
+            found = self._answer.feed(data)
+        except OriginNonsense as fault:
+            raise ProxyFailed(*fault.args) from fault
+        if found is None:
+            return b""
+        head, rest = found
+        if not 200 <= head.status < 300:
+            raise status_failure(head.status)
+        if rest:
+            # A TLS server waits to be greeted: whatever this is, the origin did not send it.
+            raise unasked()
+        return None
+
+
+def unasked() -> ProxyFailed:
+    """What becomes of a proxy that says more than it was asked."""
+    return ProxyFailed("it sends what was not asked for")
+
+
 class Tunnel(ProtocolWrapper):
-    """A connection that is the proxy's until it says 2xx, and then whoever's asked for it.
+    """A connection that is the proxy's until it has opened a way, and then whoever's asked for it.
 
     `opened` gives the protocol that the tunnel carries. That one is connected only then, and hears
     of no end before it was.
@@ -136,8 +187,7 @@ class Tunnel(ProtocolWrapper):
     def __init__(self, factory: _Tunnels, carried: IProtocol) -> None:
         super().__init__(factory, carried)
         self.opened: Deferred[IProtocol] = Deferred(self._give_up)
-        self._request = factory.request
-        self._answer: HeadReader | None = HeadReader(opens_tunnel=True)
+        self._negotiation: Negotiation | None = factory.negotiation
         self._is_open = False
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -145,33 +195,27 @@ class Tunnel(ProtocolWrapper):
         directlyProvides(self, providedBy(transport))
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        self.write(self._request)
+        self.write(self.factory.negotiation.opening)
 
     def dataReceived(self, data: bytes) -> None:
         if self._is_open:
             self.wrappedProtocol.dataReceived(data)
-        elif self._answer is not None:
-            self._receive_answer(self._answer, data)
+        elif self._negotiation is not None:
+            self._negotiate(self._negotiation, data)
 
-    def _receive_answer(self, answer: HeadReader, data: bytes) -> None:
+    def _negotiate(self, negotiation: Negotiation, data: bytes) -> None:
         try:
-            found = answer.feed(data)
-        except OriginNonsense as fault:
-            self._refuse(ProxyFailed(*fault.args))
+            reply = negotiation.feed(data)
+        except ProxyFailed as fault:
+            self._refuse(fault)
             return
-        if found is None:
-            return
-        head, rest = found
-        if not 200 <= head.status < 300:
-            self._refuse(_status_failure(head.status))
-        elif rest:
-            # A TLS server waits to be greeted: whatever this is, the origin did not send it.
-            self._refuse(ProxyFailed("it sends what was not asked for"))
-        else:
+        if reply is None:
             self._open()
+        elif reply:
+            self.write(reply)
 
     def _open(self) -> None:
-        self._is_open, self._answer = True, None
+        self._is_open, self._negotiation = True, None
         self.wrappedProtocol.makeConnection(cast(ITransport, self))
         self.opened.callback(self.wrappedProtocol)
 
@@ -180,7 +224,7 @@ class Tunnel(ProtocolWrapper):
         self.opened.errback(error)
 
     def _give_up(self, _: object = None) -> None:
-        self._answer = None
+        self._negotiation = None
         self.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -189,77 +233,14 @@ class Tunnel(ProtocolWrapper):
             return
         self.factory.unregisterProtocol(self)
         if not self.opened.called:
-            self._answer = None
-            self.opened.errback(_as_proxy_failure(reason))
+            self._negotiation = None
+            self.opened.errback(as_proxy_failure(reason))
 
 
 class _Tunnels(WrappingFactory[Tunnel]):
     protocol = Tunnel
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, request: bytes) -> None:
+    def __init__(self, factory: IProtocolFactory, negotiation: Negotiation) -> None:
         super().__init__(factory)
-        self.request = request
-
-
-# -- http ------------------------------------------------------------------------------------------
-
-
-@implementer(IAgent)
-class ForwardingAgent:
-    """Asks a proxy for http:// URLs, with the credentials for it.
-
-    A 407 is the proxy's answer and becomes `ProxyFailed`, and so does a failure of its TLS. All
-    others may be the origin's. Other schemes are refused: their content is not the proxy's to see.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        pool: HTTPConnectionPool,
-        proxy: IStreamClientEndpoint,
-        authorization: bytes | None,
-    ) -> None:
-        self._agent = ProxyAgent(proxy, reactor, pool)
-        self._authorization = authorization
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        if not uri.lower().startswith(b"http://"):
-            return fail(SchemeNotSupported())
-        fields = Headers() if headers is None else headers.copy()
-        if self._authorization is not None:
-            fields.setRawHeaders(b"proxy-authorization", [self._authorization])
-        # RFC 9112 section 3.2.2: an absolute URI, which has no fragment.
-        target = uri.partition(b"#")[0]
-        answered: Deferred[IResponse] = self._agent.request(method, target, fields, bodyProducer)
-        return answered.addCallbacks(_unless_refused, _unless_proxys_tls)
-
-
-def _unless_refused(response: IResponse) -> IResponse:
-    if response.code != 407:
-        return response
-    farewell = _Farewell()
-    response.deliverBody(farewell)
-    farewell.leave()
-    raise _status_failure(response.code)
-
-
-def _unless_proxys_tls(failure: Failure) -> Failure:
-    if failure.check(ResponseNeverReceived):
-        for reason in cast(ResponseNeverReceived, failure.value).reasons:
-            if reason.check(SSL.Error):
-                return _as_proxy_failure(reason)
-    return failure
-
-
-class _Farewell(Protocol):
-    """Takes nothing of a content, and ends its connection."""
-
-    def leave(self) -> None:
-        cast(IPushProducer, self.transport).stopProducing()
+        self.negotiation = negotiation

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -29,6 +29,7 @@ from streamer.importers.http_values import (
     Origins,
     Pem,
     PlainName,
+    ProxyUsername,
     Rate,
     Secret,
     SecretName,
@@ -77,7 +78,7 @@ class HttpConfig(BaseModel):
     tls_ciphers: str | None = Field(default=None, description=_TEXT)
 
     proxy_url: str | None = Field(default=None, description=_TEXT)
-    proxy_username: Username | None = Field(default=None, description=_TEXT)
+    proxy_username: ProxyUsername | None = Field(default=None, description=_TEXT)
     proxy_password: Secret | None = Field(default=None, description=_TEXT)
     no_proxy: Names = Field(default=(), description="a list of hosts, addresses and networks")
 
@@ -180,15 +181,23 @@ def _check_proxy(proxy: Proxy) -> None:
         raise ValueError(sentence) from None
 
 
+C = TypeVar("C", bound=HttpConfig)
+
+
 def read_config(config: Mapping[str, object]) -> HttpConfig:
     """Check a config; raises `ConfigurationError`, which names the key and what is allowed."""
+    return read_config_of("http", HttpConfig, config)
+
+
+def read_config_of(kind: str, model: type[C], config: Mapping[str, object]) -> C:
+    """The same for a type that can be told more."""
     try:
-        return HttpConfig.model_validate(dict(config))
+        return model.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigurationError(_sentence(error)) from None
+        raise ConfigurationError(_sentence(error, kind, model)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, kind: str, model: type[HttpConfig]) -> str:
     """The first fault, by key; with no input in it, which might be a secret."""
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     said = fault["msg"].removeprefix("Value error, ")
@@ -196,10 +205,10 @@ def _sentence(error: ValidationError) -> str:
         return said
     key = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(name for name in HttpConfig.model_fields if name != "version")
-        return f"{key}: is not a setting of type http; there are: {known}"
+        known = ", ".join(name for name in model.model_fields if name != "version")
+        return f"{key}: is not a setting of type {kind}; there are: {known}"
     if fault["type"] == "missing":
         return f"{key}: must be given"
     if fault["type"] == "value_error" and said:
         return f"{key}: {said}"
-    return f"{key}: must be {HttpConfig.model_fields[key].description}"
+    return f"{key}: must be {model.model_fields[key].description}"

@@ -215,6 +215,7 @@ Pem = Annotated[SecretStr, _reveal]
 SecretValue = Annotated[SecretStr, AfterValidator(_check_secret_value), _reveal]
 Value = Annotated[str, AfterValidator(_check_value)]
 Username = Annotated[str, AfterValidator(_check_username)]
+ProxyUsername = Annotated[str, AfterValidator(_check_text)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_list)
