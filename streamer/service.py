@@ -124,7 +124,8 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     registry = Registry()
     # Loaded now, so that no client waits for it, nor finds that descriptors have run out meanwhile.
     registry.types()
-    importers = ImporterPool(registry, Surroundings(reactor, pseudonym, keyring))
+    file_roots = settings.importers.file_roots
+    importers = ImporterPool(registry, Surroundings(reactor, pseudonym, keyring, file_roots))
     # Not by the time of day, which may be set back or forward: a pause is a pause.
     health = Health(settings.origins, time.monotonic, jitter=random.random)
     supplies = Supplies(

@@ -124,13 +124,34 @@ def _endpoint(value: object) -> str:
     return value
 
 
-def _endpoints(value: object) -> tuple[str, ...]:
+def _list(value: object) -> list[object]:
     """Read a list; in the environment it is written as JSON or with commas."""
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, list | tuple):
         raise ValueError
-    return tuple(_endpoint(item.strip() if isinstance(item, str) else item) for item in value)
+    return [item.strip() if isinstance(item, str) else item for item in value]
+
+
+def _endpoints(value: object) -> tuple[str, ...]:
+    endpoints = tuple(_endpoint(item) for item in _list(value))
+    if not endpoints:
+        raise ValueError
+    return endpoints
+
+
+def _folders(value: object) -> tuple[str, ...]:
+    return () if value == "" else tuple(_folder(item) for item in _list(value))
+
+
+def _folder(value: object) -> str:
+    """Give an absolute path in its one form; `/` is none, as it would allow everything."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError
+    names = [name for name in value.split("/") if name]
+    if not names or "." in names or ".." in names:
+        raise ValueError
+    return "/" + "/".join(names)
 
 
 def _file(value: object) -> Path | None:
@@ -147,6 +168,7 @@ Seconds = Annotated[float, BeforeValidator(read_seconds)]
 SecondsOrNever = Annotated[float, BeforeValidator(_seconds_or_never)]
 Count = Annotated[int, BeforeValidator(_count)]
 Endpoint = Annotated[str, BeforeValidator(_endpoint)]
+Folders = Annotated[tuple[str, ...], BeforeValidator(_folders)]
 Endpoints = Annotated[tuple[str, ...], BeforeValidator(_endpoints)]
 
 
@@ -244,6 +266,15 @@ class OriginSettings(_Section):
     )
 
 
+class ImporterSettings(_Section):
+    """What importers may do on this machine, whatever their configs say."""
+
+    file_roots: Folders = Field(
+        default=(),
+        description="a list of absolute paths of folders, without dot segments and / itself",
+    )
+
+
 class SecretsSettings(_Section):
     """Where the operator's keys lie, which seal the secrets of importers."""
 
@@ -267,6 +298,7 @@ class Settings(_Section):
     delivery: DeliverySettings = DeliverySettings()
     range: RangeSettings = RangeSettings()
     origins: OriginSettings = OriginSettings()
+    importers: ImporterSettings = ImporterSettings()
     secrets: SecretsSettings = SecretsSettings()
     log: LogSettings = LogSettings()
 

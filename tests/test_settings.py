@@ -162,6 +162,24 @@ def test_list_in_the_environment_is_json_or_has_commas(absent, written_as):
 @pytest.mark.parametrize(
     ("written_as", "expected"),
     [
+        ("", ()),
+        ("[]", ()),
+        ("/srv", ("/srv",)),
+        ("//srv//mirror/", ("/srv/mirror",)),
+        ("/srv, /mnt/a b", ("/srv", "/mnt/a b")),
+        ('["/srv/a,b"]', ("/srv/a,b",)),
+    ],
+)
+def test_folders_are_read_in_their_one_form(absent, written_as, expected):
+    """There may be none."""
+    settings = load_settings(None, {"PULP_STREAMER__IMPORTERS__FILE_ROOTS": written_as}, absent)
+
+    assert expected == settings.importers.file_roots
+
+
+@pytest.mark.parametrize(
+    ("written_as", "expected"),
+    [
         ("", ""),
         ("/", ""),
         ("/pulp/content", "/pulp/content"),
@@ -225,6 +243,13 @@ def test_prefix_is_normalised_to_a_leading_slash_and_no_trailing_one(absent, wri
         ("ORIGINS__QUARANTINE", "0"),
         ("ORIGINS__REMEMBER_MISSING", "-1s"),
         ("ORIGINS__REMEMBER_MISSING", "never"),
+        ("IMPORTERS__FILE_ROOTS", "/"),
+        ("IMPORTERS__FILE_ROOTS", "srv"),
+        ("IMPORTERS__FILE_ROOTS", "/srv,"),
+        ("IMPORTERS__FILE_ROOTS", "/srv/../etc"),
+        ("IMPORTERS__FILE_ROOTS", "/srv/./a"),
+        ("IMPORTERS__FILE_ROOTS", '["/srv\\u0000"]'),
+        ("IMPORTERS__FILE_ROOTS", "[1]"),
         ("LOG__FORMAT", "xml"),
     ],
 )

@@ -230,9 +230,10 @@ def _supplies(reactor: Any, settings: Settings) -> Supplies:
     catalog.start()
     reactor.addSystemEventTrigger("during", "shutdown", catalog.stop)
     keyring = Keyring(settings.secrets.key_file)
+    surroundings = Surroundings(reactor, PSEUDONYM, keyring, settings.importers.file_roots)
     return Supplies(
         catalog,
-        ImporterPool(Registry(), Surroundings(reactor, PSEUDONYM, keyring)),
+        ImporterPool(Registry(), surroundings),
         Health(settings.origins, reactor.seconds, jitter=random.random),
         Metrics(CollectorRegistry()),
         settings.delivery.model_copy(update={"skip_up_to_bytes": sys.maxsize}),

@@ -139,7 +139,8 @@ def _check_authority(url: str, scheme: str, schemes: frozenset[str]) -> None:
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise ValueRefused("a source's url has a malformed host or port") from None
-    if not host:
+    # RFC 8089 section 2: a file's URL names no host, or this one.
+    if not host and scheme != "file":
         raise ValueRefused("a source's url has no host")
     if "@" in parts.netloc:
         raise ValueRefused("a source's url has a user: credentials belong into the importer")
