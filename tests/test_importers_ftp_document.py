@@ -1,0 +1,60 @@
+"""docs/importers-ftp.md: its table is held to the settings that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ftp_fetching import TYPE
+
+from streamer.importers.ftp_config import FtpConfig, read_config
+
+BASE = "ftp://192.0.2.1/repo"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "importers-ftp.md"
+ROW = re.compile(r"^\| (`.+?`) \| (.+?) \| .+ \|(.*)\|$", re.MULTILINE)
+
+
+def rows():
+    """The keys of each row, their defaults, and which of them are secret."""
+    return [
+        (re.findall(r"`(\w+)`", keys), defaults, secret)
+        for keys, defaults, secret in ROW.findall(DOCUMENT.read_text())
+    ]
+
+
+def test_every_setting_is_documented():
+    """And none that there is not."""
+    documented = [key for keys, _, _ in rows() for key in keys]
+
+    assert sorted(FtpConfig.model_fields.keys() - {"version"}) == sorted(documented)
+
+
+def test_secrets_are_documented_as_such():
+    """A row of several keys names the one that is."""
+    secret = {key for _, _, said in rows() for key in re.findall(r"`(\w+)`", said)}
+
+    assert TYPE.secret_keys == secret
+
+
+def test_documented_defaults_are_those_of_the_model():
+    """As an operator would write them."""
+    config = read_config({"url": BASE})
+    stated = {
+        key: text
+        for keys, defaults, _ in rows()
+        for key, text in zip(keys, re.findall(r"`(.+?)`", defaults), strict=False)
+    }
+    read = {
+        key: getattr(read_config({"url": BASE, key: text}), key) for key, text in stated.items()
+    }
+
+    assert {key: getattr(config, key) for key in stated} == read
+    assert len(stated) > 5
+
+
+def test_setting_without_a_documented_default_has_none():
+    """Nothing is switched on that the page does not mention."""
+    config = read_config({"url": BASE})
+    unset = [key for keys, defaults, _ in rows() for key in keys if defaults.strip() == "none"]
+
+    assert {key: getattr(config, key) for key in unset if getattr(config, key)} == {}
