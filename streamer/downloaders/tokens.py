@@ -20,10 +20,11 @@ from cachetools import LRUCache
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from streamer.downloaders.challenges import Challenge, read_token
-from streamer.errors import OriginError, TokenRefused
+from streamer.downloaders.shared_work import SharedWork
+from streamer.downloaders.short_content import short_content
+from streamer.errors import OriginError, OriginNonsense, TokenRefused
 from streamer.interfaces import Download
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -68,7 +69,7 @@ class Tokens:
         self._clock = clock
         self._wanted: LRUCache[str, Challenge] = LRUCache(MAX_PLACES)
         self._tokens: LRUCache[Challenge, tuple[str, float]] = LRUCache(MAX_TOKENS)
-        self._flights: dict[Challenge, _Flight] = {}
+        self._flights: dict[Challenge, SharedWork[str]] = {}
 
     async def known_for(self, url: str) -> Grant:
         """What a request for `url` needs as far as its neighbours have shown: often nothing.
@@ -104,7 +105,7 @@ class Tokens:
             return Grant(token, challenge)
         flight = self._flights.get(challenge)
         if flight is None:
-            flight = self._flights[challenge] = _Flight(lambda: self._landed(challenge))
+            flight = self._flights[challenge] = SharedWork[str](lambda: self._landed(challenge))
             joined = flight.join()
             flight.start(self._fetched_in_time(challenge))
         else:
@@ -142,77 +143,20 @@ def _reason(error: OriginError) -> str:
     return str(error).replace("the origin's", "its").replace("the origin", "it")
 
 
-class _Flight:
-    """One fetch of a token, and those who wait for it."""
-
-    def __init__(self, landed: Callable[[], None]) -> None:
-        self._landed = landed
-        self._waiting: list[Deferred[str]] = []
-        self._fetching: Deferred[str] | None = None
-
-    def join(self) -> Deferred[str]:
-        waiter: Deferred[str] = Deferred(self._leave)
-        self._waiting.append(waiter)
-        return waiter
-
-    def start(self, fetch: Coroutine[Any, Any, str]) -> None:
-        self._fetching = Deferred.fromCoroutine(fetch)
-        self._fetching.addBoth(self._land)
-
-    def _leave(self, waiter: Deferred[str]) -> None:
-        self._waiting.remove(waiter)
-        if not self._waiting and self._fetching is not None:
-            self._landed()
-            self._fetching.cancel()
-
-    def _land(self, result: str | Failure) -> None:
-        """Tell those who are left; where nobody is, the fetch was cancelled.
-
-        One who is told may make another one leave, who is not told then.
-        """
-        self._fetching = None
-        if self._waiting:
-            self._landed()
-        while self._waiting:
-            self._waiting.pop(0).callback(result)  # a Failure makes it an errback
-
-
 def _folder(url: str) -> str:
     """The URL up to the last segment of its path."""
     return url.partition("?")[0].rpartition("/")[0]
 
 
 async def _content(download: Download) -> bytes:
-    """All that the service answers; the download is stopped on every path."""
+    """All that the service answers."""
     status = download.response.status
-    try:
-        if status != 200:
-            raise TokenRefused(f"it answered {status}")
-        answer = _Answer()
-        download.deliver(answer)
-        return await answer.whole
-    finally:
+    if status != 200:
         download.stop()
-
-
-class _Answer:
-    """A sink that holds a short answer."""
-
-    def __init__(self) -> None:
-        self.whole: Deferred[bytes] = Deferred()
-        self._chunks: list[bytes] = []
-        self._bytes = 0
-
-    def content_received(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._bytes += len(chunk)
-        if self._bytes > MAX_ANSWER_BYTES and not self.whole.called:
-            self.whole.errback(TokenRefused("its answer is too long"))
-
-    def content_ended(self, error: OriginError | None) -> None:
-        if self.whole.called:
-            return
-        if error is None:
-            self.whole.callback(b"".join(self._chunks))
-        else:
-            self.whole.errback(TokenRefused("its answer broke off"))
+        raise TokenRefused(f"it answered {status}")
+    try:
+        return await short_content(download, MAX_ANSWER_BYTES)
+    except OriginNonsense:
+        raise TokenRefused("its answer is too long") from None
+    except OriginError:
+        raise TokenRefused("its answer broke off") from None

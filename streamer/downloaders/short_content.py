@@ -1,0 +1,50 @@
+"""Content that is short and read whole: what a service answers, a list.
+
+Separate from the pump, which holds nothing: here a bound is all that keeps an answer from filling
+memory, and what has come is of use only when all of it is there.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from streamer.errors import OriginError, OriginNonsense
+from streamer.interfaces import Download
+
+
+async def short_content(download: Download, most_bytes: int) -> bytes:
+    """All of it; the download is stopped on every path.
+
+    Raises the `OriginError` that broke it off, or `OriginNonsense` where there is more.
+    """
+    answer = _Answer(most_bytes)
+    try:
+        download.deliver(answer)
+        return await answer.whole
+    finally:
+        download.stop()
+
+
+class _Answer:
+    """A sink that holds what comes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.whole: Deferred[bytes] = Deferred()
+        self._most_bytes = most_bytes
+        self._chunks: list[bytes] = []
+        self._bytes = 0
+
+    def content_received(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._bytes += len(chunk)
+        if self._bytes > self._most_bytes and not self.whole.called:
+            self._chunks.clear()
+            self.whole.errback(OriginNonsense("its answer is too long"))
+
+    def content_ended(self, error: OriginError | None) -> None:
+        if self.whole.called:
+            return
+        if error is None:
+            self.whole.callback(b"".join(self._chunks))
+        else:
+            self.whole.errback(error)
