@@ -1,4 +1,4 @@
-"""One try to serve one order: open whose turn it is, then pipe what is cut for the client.
+"""One try to serve one order: take who opens it first, then pipe what is cut for the client.
 
 What is verified follows from what the origin sends. All of the content is held against its digest,
 and parts are cut out of it on the way. Spans alone are only counted: that response says so of
@@ -25,7 +25,8 @@ from streamer.errors import (
     PartRefused,
 )
 from streamer.interfaces import Download
-from streamer.model import Fields, OriginResponse
+from streamer.model import Fields
+from streamer.opening import Opened
 from streamer.ordering import Order
 from streamer.partial_content import Cut
 from streamer.pipe import Fetch, ResponseReader, pipe
@@ -34,17 +35,15 @@ from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
 from streamer.supply import Supply
 from streamer.transfers import Verified
-from streamer.turns import Turn
 from streamer.verify import TAIL_BYTES, Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
 class Attempt:
-    """One turn and one response, from the first connection to the client's last byte."""
+    """One download and one response, from the first connection to the client's last byte."""
 
     def __init__(
         self,
         supply: Supply,
-        turn: Turn,
         order: Order,
         response: Response,
         settings: DeliverySettings,
@@ -53,7 +52,6 @@ class Attempt:
     ) -> None:
         self.response = response
         self._supply = supply
-        self._turn = turn
         self.artifact = order.published.artifact
         self._order = order
         self._settings = settings
@@ -104,14 +102,19 @@ class Attempt:
         """What is known of the content that has come, where a digest runs over it."""
         return None if self._running is None else self._running.checkpoint
 
-    async def run(self, head: Fields) -> None:
+    async def run(self, head: Fields) -> bool:
         """Send the response; its head is `head`, the content's fields, and what the origin adds.
 
-        Raises what `pipe` raises, or an `OriginError` with nothing sent.
+        False, with nothing sent, where nobody is left to be asked. Raises what `pipe` raises, or an
+        `OriginError` with nothing sent.
         """
         with self._distrust.watching(self._order.client, self.artifact, self):
             try:
-                await self._run(head)
+                opened = await self._supply.opened(self._spans[0] if self._spans else None)
+                if opened is None:
+                    return False
+                await opened.turn.within(self._pipe(opened, head), self.may_be_given_up)
+                return True
             except (CancelledError, ClientStalled):
                 self._note_departure()
                 raise
@@ -135,12 +138,18 @@ class Attempt:
         if self.response.sent_bytes and proves_something:
             self._distrust.note(self.artifact)
 
-    async def _run(self, head: Fields) -> None:
-        download = await self._open()
+    def may_be_given_up(self) -> bool:
+        """Whether another attempt may be made."""
+        return self.response.phase is Phase.BEFORE_HEAD
+
+    async def _pipe(self, opened: Opened, head: Fields) -> None:
+        if opened.download.response.part_of is None:
+            # Who was asked for spans and sends all of it lets all of it be verified.
+            self._spans = ()
         cut = self._order.selection.cut(self._spans)
-        self._reader = self._make_reader(cut, head, download.response)
+        self._reader = self._make_reader(cut, head, opened)
         fetch = Fetch(
-            download,
+            self._download(opened),
             self._verifier(),
             self._reader,
             clock=self._clock,
@@ -150,17 +159,14 @@ class Attempt:
         )
         await pipe(fetch, self.response)
 
-    async def _open(self) -> Download:
-        download = await self._supply.open(self._turn, self._spans[0] if self._spans else None)
-        if download.response.part_of is None:
-            self._spans = ()
+    def _download(self, opened: Opened) -> Download:
         if len(self._spans) > 1:
-            return SpansDownload(self._turn.candidate.downloader, download, self._spans)
-        return download
+            return SpansDownload(opened.turn.candidate.downloader, opened.download, self._spans)
+        return opened.download
 
     async def _resume(self, position: int, failure: OriginError) -> Download:
         """Go on in mid-stream; what no client has seen yet is better begun anew."""
-        if self.response.phase is Phase.BEFORE_HEAD:
+        if self.may_be_given_up():
             raise failure
         return await self._supply.resume(position, failure)
 
@@ -194,8 +200,8 @@ class Attempt:
         if is_news or self._distrust.has_left_since(order.client, self.artifact, order.checkpoints):
             raise PartRefused
 
-    def _head(self, head: Fields, origin: OriginResponse) -> Fields:
-        failures, candidate = self._supply.failures, self._turn.candidate
+    def _head(self, head: Fields, opened: Opened) -> Fields:
+        failures, candidate = self._supply.failures, opened.turn.candidate
         return (
             *self._order.content_fields,
             *(fields.unverified(head) if self.is_passed else head),
@@ -203,15 +209,15 @@ class Attempt:
                 hit=candidate.source == "catalog", is_unverified=self.is_passed, failures=failures
             ),
             *fields.proxy_status(failures, served_by=candidate.name),
-            *fields.forwardable(origin.fields),
+            *fields.forwardable(opened.download.response.fields),
         )
 
-    def _make_reader(self, cut: Cut, head: Fields, origin: OriginResponse) -> ResponseReader:
+    def _make_reader(self, cut: Cut, head: Fields, opened: Opened) -> ResponseReader:
         def send_head(length: int | None) -> None:
             is_news = self.artifact.size is None and length is not None
             learned = (("Content-Length", str(length)),) if is_news else ()
             status = self._order.selection.status
-            self.response.send_head(status, (*learned, *self._head(head, origin)))
+            self.response.send_head(status, (*learned, *self._head(head, opened)))
 
         return ResponseReader(
             self.response,

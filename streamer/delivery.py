@@ -43,16 +43,15 @@ class Delivery:
         Raises `NoOriginServed`, or `ImporterBroken` where no origin could even be asked, with
         nothing sent; else the error that broke the content off.
         """
-        supply = self._supplies.supply(order.published, notes)
-        while (turn := await supply.next_turn()) is not None:
-            attempt = Attempt(
-                supply, turn, order, response, self._settings, self._clock, self._distrust
-            )
+        supply = await self._supplies.supply(order.published, notes)
+        while True:
+            attempt = Attempt(supply, order, response, self._settings, self._clock, self._distrust)
             try:
-                await turn.within(attempt.run(head), lambda: _is_open(response))
+                if not await attempt.run(head):
+                    raise supply.verdict()
             except OriginError as failure:
-                supply.failed(failure)
-                if not _is_open(response):
+                supply.lost(failure)
+                if not attempt.may_be_given_up():
                     raise
             else:
                 supply.served()
@@ -60,9 +59,3 @@ class Delivery:
             finally:
                 if response.phase is Phase.ENDED or (attempt.is_passed and response.sent_bytes):
                     notes.verified = attempt.verified
-        raise supply.verdict()
-
-
-def _is_open(response: Response) -> bool:
-    """Whether another attempt may be made."""
-    return response.phase is Phase.BEFORE_HEAD

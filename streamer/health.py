@@ -2,7 +2,7 @@
 
 Shared by all exchanges of a process and separate from `plan`, which knows one of them. It asks
 nobody by itself: there are no probes on a timer, an exchange that comes by at the right time is
-the probe. Four memories, each bounded, so that neither origins nor clients make them grow:
+the probe. Five memories, each bounded, so that neither origins nor clients make them grow:
 
 - a **breaker** for each origin that failed lately. It opens after several failures in a row that
   speak against the origin as such, and not all in one moment. While it is open nobody asks; after
@@ -12,6 +12,8 @@ the probe. Four memories, each bounded, so that neither origins nor clients make
   the origin says that it has none. Of 5xx each content counts once: one that is broken says nothing
   of the others.
 - a **rest**, where an origin asked for one with Retry-After.
+- a **lag** of an origin that was given up because another one answered before it: it comes after
+  those that have none, for a minute, and twice as long each time until it serves something.
 - a **quarantine** of an artifact at an origin that sent other content for it: a last resort.
 - a short **negative memory** of sources that say 404 or 410, so that one missing file that many
   clients want costs its origin one request, not as many as there are clients.
@@ -35,7 +37,7 @@ from twisted.logger import Logger
 
 from streamer.breaker import Breaker, Event, State
 from streamer.errors import OriginAnsweredOtherwise, OriginAvoided, OriginCrowded, OriginError
-from streamer.model import Artifact, Digest, RemoteArtifact
+from streamer.model import Artifact, Digest
 from streamer.settings import OriginSettings
 
 MAX_ORIGINS = 10_000
@@ -45,6 +47,11 @@ MAX_REPORTS = 1000
 
 MAX_PAUSE_SECONDS = 60.0
 """Of a breaker, and of a Retry-After: an origin that is back is not left alone for longer."""
+
+LAG_SECONDS = 60.0
+MAX_LAG_SECONDS = 1800.0
+"""How long an origin that was outrun comes last. Finding out again costs a client the while that
+an attempt goes on alone."""
 
 FORGET_SECONDS = 600.0
 """After so long without another failure an origin is as good as any."""
@@ -59,6 +66,10 @@ class OriginKey(NamedTuple):
     importer_id: int
     revision: int
     origin: str
+
+
+Place = tuple[OriginKey, str]
+"""Where a source's content lies: an origin that has it, and the source's URL."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +121,13 @@ class Health:
         self._resting: TTLCache[OriginKey, float] = TTLCache(
             MAX_ORIGINS, MAX_PAUSE_SECONDS, timer=now
         )
+        self._lags: TTLCache[OriginKey, tuple[int, float]] = TTLCache(
+            MAX_ORIGINS, 2 * MAX_LAG_SECONDS, timer=now
+        )
         self._quarantined: TTLCache[tuple[Digest, OriginKey], bool] = TTLCache(
             MAX_QUARANTINED, settings.quarantine_seconds, timer=now
         )
-        self._missing: TTLCache[tuple[int, int, str], bool] = TTLCache(
+        self._missing: TTLCache[Place, bool] = TTLCache(
             MAX_MISSING, settings.remember_missing_seconds, timer=now
         )
 
@@ -148,6 +162,7 @@ class Health:
     def served(self, inquiry: Inquiry) -> None:
         """All that was wanted of the content has come."""
         self._forget(inquiry.key)
+        self._lags.pop(inquiry.key, None)
 
     def failed(self, inquiry: Inquiry, error: OriginError) -> None:
         """The attempt ended in `error`, which need not speak against the origin."""
@@ -165,6 +180,16 @@ class Health:
         breaker = self._breakers.get(inquiry.key)
         if breaker is not None and breaker.probe is inquiry:
             breaker.move(Event.LET_GO, self._now())
+
+    def outrun(self, key: OriginKey) -> None:
+        """Another one answered while this one was silent."""
+        times, _ = self._lags.get(key, (0, 0.0))
+        pause = min(MAX_LAG_SECONDS, LAG_SECONDS * 2.0**times)
+        self._lags[key] = times + 1, self._now() + pause
+
+    def lags(self, key: OriginKey) -> bool:
+        """Whether that happened lately."""
+        return self._now() < self._lags.get(key, (0, 0.0))[1]
 
     def failures(self, key: OriginKey) -> int:
         """How often in a row it failed lately, in ways that speak against it."""
@@ -223,13 +248,13 @@ class Health:
         """Whether it did so lately, and should be asked for it last."""
         return (artifact.digest, key) in self._quarantined
 
-    def note_missing(self, source: RemoteArtifact) -> None:
-        """The origin said just now that there is nothing at the source's URL."""
-        self._missing[_place(source)] = True
+    def note_missing(self, place: Place) -> None:
+        """The origin said just now that there is nothing."""
+        self._missing[place] = True
 
-    def is_missing(self, source: RemoteArtifact) -> bool:
+    def is_missing(self, place: Place) -> bool:
         """Whether it said so a moment ago."""
-        return _place(source) in self._missing
+        return place in self._missing
 
     # -- for operators
 
@@ -252,6 +277,7 @@ class Health:
         return {
             "breakers": self._breakers.__len__,
             "rests": self._resting.__len__,
+            "lags": self._lags.__len__,
             "quarantined": self._quarantined.__len__,
             "missing": self._missing.__len__,
         }
@@ -274,7 +300,3 @@ def _log_recovery(key: OriginKey) -> None:
     _log.info(
         "importer {importer}: {origin} answers again", importer=key.importer, origin=key.origin
     )
-
-
-def _place(source: RemoteArtifact) -> tuple[int, int, str]:
-    return source.importer.id, source.importer.revision, source.url

@@ -7,6 +7,7 @@ timer, no open file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from streamer.errors import OriginError
@@ -114,6 +115,16 @@ class Importer(Protocol):
 
         Downloads that are open end by themselves, and downloaders made before may still be opened;
         what these release is kept for nobody.
+        """
+
+
+class MirroringImporter(Importer, Protocol):
+    """An importer that knows several places for each of its sources; it has no `downloader`."""
+
+    async def downloaders(self, source: RemoteArtifact) -> Sequence[Downloader]:
+        """Rebuild a downloader for each place, in the order in which its list has them.
+
+        Completes at once while a list is known. Raises an `OriginError` where none can be had.
         """
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamer.errors import ImporterBroken
 from streamer.health import OriginKey, OriginReport
 from streamer.model import Artifact, PassThrough, PublishedArtifact
 from streamer.plan import first_order
@@ -48,15 +47,13 @@ class Outlook:
         Raises `PathNotPublished` or a `CatalogError`.
         """
         found = await self._supplies.catalog.resolve(path)
-        return [] if isinstance(found, PassThrough) or found.held else self._candidates(found)
+        if isinstance(found, PassThrough) or found.held:
+            return []
+        return await self._candidates(found)
 
-    def _candidates(self, published: PublishedArtifact) -> list[CandidateReport]:
-        usable, broken = [], []
-        for source in published.sources:
-            try:
-                usable.append(self._supplies.candidate(source))
-            except ImporterBroken as error:
-                broken.append(CandidateReport(source.importer.name, problem=str(error)))
+    async def _candidates(self, published: PublishedArtifact) -> list[CandidateReport]:
+        usable, problems = await self._supplies.found(published.sources)
+        broken = [CandidateReport(name, problem=str(error)) for name, error in problems]
         reports = self._supplies.health.reports(each.key for each in usable if each.key)
         known = {each.key: each for each in reports}
         order = first_order([self._supplies.prospect(each, published.artifact) for each in usable])
@@ -66,11 +63,11 @@ class Outlook:
     def _report(
         self, candidate: Candidate, artifact: Artifact, known: Mapping[OriginKey, OriginReport]
     ) -> CandidateReport:
-        key, remote, health = candidate.key, candidate.remote, self._supplies.health
+        key, health = candidate.key, self._supplies.health
         return CandidateReport(
             candidate.name,
             origin=candidate.origin,
             health=None if key is None else known.get(key),
             sent_other_content=key is not None and health.is_quarantined(artifact, key),
-            lacks_it=remote is not None and health.is_missing(remote),
+            lacks_it=candidate.place is not None and health.is_missing(candidate.place),
         )

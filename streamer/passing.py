@@ -20,6 +20,7 @@ from streamer import fields
 from streamer.errors import ImporterBroken, OriginError
 from streamer.interfaces import Download, Importer, Relayer, RelayingImporter, Sink
 from streamer.model import Fields, OriginResponse, PassThrough
+from streamer.opening import Opened
 from streamer.partial_content import Uncut
 from streamer.pipe import Fetch, ResponseReader, Resume, pipe
 from streamer.ranges import ByteRange
@@ -127,12 +128,12 @@ class Passing:
             retries=downloader.retries,
         )
         supply = Supply(self._supplies, [candidate], notes)
-        while (turn := await supply.next_turn()) is not None:
-            attempt = self._attempt(supply, turn, downloader, response, notes)
+        while (opened := await supply.opened()) is not None:
+            attempt = self._attempt(supply, opened, downloader, response, notes)
             try:
-                await turn.within(attempt, lambda: response.phase is Phase.BEFORE_HEAD)
+                await opened.turn.within(attempt, lambda: response.phase is Phase.BEFORE_HEAD)
             except OriginError as failure:
-                supply.failed(failure)
+                supply.lost(failure)
                 if response.phase is not Phase.BEFORE_HEAD:
                     raise
             else:
@@ -154,21 +155,20 @@ class Passing:
     async def _attempt(
         self,
         supply: Supply,
-        turn: Turn,
+        opened: Opened,
         downloader: RelayDownloader,
         response: Response,
         notes: Notes,
     ) -> None:
-        download = await supply.open(turn)
         given = cast(Answer, downloader.answer)
-        head = self._head(given, supply, turn)
+        head = self._head(given, supply, opened.turn)
         if not given.has_content:
-            download.stop()
+            opened.download.stop()
             response.send_head(given.status, head)
             response.end()
             return
         fetch = Fetch(
-            download,
+            opened.download,
             LengthVerifier(given.length),
             self._reader(given, head, response),
             clock=self._clock,

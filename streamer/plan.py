@@ -7,10 +7,12 @@ remembered of them from one exchange to the next, is decided elsewhere (`deliver
 Strategy. The candidates are the entry's own sources, never another entry's. A plan goes through
 them in rounds, within one budget of time for the first byte, waits included:
 
-- **First round**: each candidate once, at once. Last resorts come last; then priority decides,
-  then who failed least often lately, then the order in which they were stated. An attempt gets a
-  fair share of what is left, so that one silent origin does not use up the time of the next; the
-  last one gets all of it.
+- **First round**: each candidate once. Last resorts come last, and before them those that lag,
+  because others outran them lately; then priority decides, then who failed least often lately, then
+  the order in which they were stated. The next one is asked when one has failed, and beside it when
+  it has not answered for a while: the less of that the more there are, since many of a list of
+  mirrors may be silent. Who answers first is taken. An attempt gets a fair share of what is left,
+  as it may hold the connection that the next one needs; the last one gets all of it.
 - **Later rounds**: those whose last error `may_recover`, as often as their importer grants, each
   after a back-off that doubles, or later where it asked for that. The soonest comes first. A wait
   that leaves no time for an answer is not begun.
@@ -20,13 +22,16 @@ them in rounds, within one budget of time for the first byte, waits included:
   exchange may be finding out right now that it is well. In mid-stream, where there is no other
   answer than a break, that is waited for which the budget allows.
 
+Who has answered may still fall silent before there is anything to show a client, as where content
+is small. So it gets a fair share too (`share`).
+
 Content that breaks off in the middle begins a new budget and a new first round (`resume`): where
 it broke comes first, because most breaks are those of one connection; where it fell silent, or
 brought hardly anything, comes last. It ends when three attempts in a row brought nothing, because a
 client that sees a break soon can go elsewhere soon.
 
-Whatever happens, an exchange makes `MAX_ATTEMPTS` at most, and that many again for each stretch of
-content that is worth them.
+Whatever happens, an exchange makes `MAX_ATTEMPTS` at most, and `MAX_STRETCH_ATTEMPTS` more for each
+stretch of content that is worth them.
 """
 
 from __future__ import annotations
@@ -39,15 +44,26 @@ from streamer.errors import OriginAvoided, OriginError, Outcome
 from streamer.fields import RETRY_AFTER_SECONDS
 from streamer.model import PublishedArtifact, RemoteArtifact
 
-MAX_ATTEMPTS = 30
-"""Of one exchange, resumes included. Who was not asked, because it is avoided, does not count."""
+MAX_ATTEMPTS = 100
+"""Of one exchange: a long list of mirrors may be silent but for its end. Who was
+not asked, because it is avoided, does not count."""
+
+MAX_STRETCH_ATTEMPTS = 30
+"""Of each stretch of content that was worth them."""
+
+MAX_UNDER_WAY = 16
+"""Attempts at a time: what a list of fifty mirrors, nearly all of them silent, needs in time."""
+
+MAX_ALONE_SECONDS = 2.0
+MIN_ALONE_SECONDS = 0.1
+"""How long an attempt goes on before another begins beside it. Names, TCP and TLS take three round
+trips, and one packet may get lost, which costs a second."""
 
 MAX_FRUITLESS = 3
 """Attempts that may fail, one after the other, to go on where content broke off."""
 
-MIN_ATTEMPT_SECONDS = 2.0
-"""What an attempt gets as long as that much is left, or a quarter of a small budget: names, TCP and
-TLS take three round trips, and one packet may get lost, which costs a second."""
+MIN_SHARE_SECONDS = 2.0
+"""What an attempt gets as long as that much is left, or a quarter of a small budget."""
 
 MIN_RETRY_SECONDS = 0.5
 """What must be left after a wait, or half of a budget that is small."""
@@ -69,16 +85,21 @@ class Prospect:
     priority: int
     retries: int = 0
     failures: int = 0
+    lags: bool = False
     is_last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Wait, then ask this candidate (an index into the prospects) and give it so many seconds."""
+    """Wait, then ask this candidate (an index into the prospects) and give it so many seconds.
+
+    After `alone_seconds` of them the next one may be asked beside it.
+    """
 
     candidate: int
     wait_seconds: float
     seconds: float
+    alone_seconds: float
 
 
 @dataclass(slots=True)
@@ -92,16 +113,19 @@ class _Standing:
     not_before: float = -math.inf
     is_out: bool = False
     is_slow: bool = False
+    is_under_way: bool = False
 
     @property
     def may_be_asked(self) -> bool:
-        return not self.is_out and self.attempts <= self.prospect.retries
+        is_free = not self.is_out and not self.is_under_way
+        return is_free and self.attempts <= self.prospect.retries
 
 
 class Plan:
-    """The attempts of one exchange: each `next` is followed by `failed`, or is the last.
+    """The attempts of one exchange: each `next` is followed by `failed` or `let_go`, or is taken.
 
-    With content under way the order is `failed` for what broke it off, then `resume`, then `next`.
+    Several may be under way until one is taken. With content under way the order is `failed` for
+    what broke it off, then `resume`, then `next`.
     """
 
     def __init__(
@@ -121,27 +145,46 @@ class Plan:
     def renew(self, now: float, budget_seconds: float) -> None:
         """Begin a new budget of time, and nothing else."""
         self._deadline = now + budget_seconds
-        self._least = min(MIN_ATTEMPT_SECONDS, budget_seconds / 4)
+        self._least = min(MIN_SHARE_SECONDS, budget_seconds / 4)
         self._midstream_backoff = min(MIDSTREAM_BACKOFF_SECONDS, budget_seconds / 8)
         self._last_retry = self._deadline - min(MIN_RETRY_SECONDS, budget_seconds / 2)
 
     def next(self, now: float) -> Step | None:
-        """Whom to ask now; None where nobody is left, or no time."""
+        """Whom to ask now, beside those that are under way; None where nobody is left, or no time.
+
+        Of those too many may be under way: ask again when one of them has failed.
+        """
         if now >= self._deadline or not self._attempts or not self._fruitless:
             return None
         waiting = [each for each in self._standings if self._is_in_time(each, now)]
-        if not waiting:
+        under_way = sum(each.is_under_way for each in self._standings)
+        if not waiting or under_way >= MAX_UNDER_WAY:
             return None
         chosen = min(waiting, key=lambda each: _turn(each, now))
-        rivals = sum(not each.attempts for each in waiting) or len(waiting)
         wait = max(0.0, chosen.not_before - now)
+        left = self._deadline - now - wait
+        alone = min(left, MAX_ALONE_SECONDS, max(MIN_ALONE_SECONDS, left / (3 * len(waiting))))
         self._count(-1)
         chosen.attempts += 1
-        return Step(chosen.candidate, wait, self._share(self._deadline - now - wait, rivals))
+        chosen.is_under_way = True
+        return Step(chosen.candidate, wait, self._share(left, len(waiting)), alone)
+
+    def share(self, now: float) -> float:
+        """The time for who has answered to come to something, the others being let go."""
+        rivals = 1 + sum(self._is_in_time(each, now) for each in self._standings)
+        return self._share(max(0.0, self._deadline - now), rivals)
+
+    def _share(self, left: float, rivals: int) -> float:
+        return min(left, max(left / rivals, self._least))
+
+    def let_go(self, candidate: int) -> None:
+        """The attempt at this candidate was given up, since another one has answered."""
+        self._standing(candidate).is_under_way = False
 
     def failed(self, candidate: int, error: OriginError, now: float) -> None:
         """The attempt at this candidate, or the content that it was sending, ended in `error`."""
         standing = self._standing(candidate)
+        standing.is_under_way = False
         asked_for = error.retry_after_seconds or 0.0
         if isinstance(error, OriginAvoided):
             self._count(+1)
@@ -171,8 +214,10 @@ class Plan:
         for standing in self._standings:
             standing.attempts = 0
         broken = self._standing(candidate)
+        self._attempts = (
+            MAX_STRETCH_ATTEMPTS if is_far else min(self._attempts, MAX_STRETCH_ATTEMPTS)
+        )
         if is_far:
-            self._attempts = MAX_ATTEMPTS
             broken.not_before = -math.inf
         comes_first = is_far and not broken.is_slow
         self._standings.remove(broken)
@@ -189,9 +234,6 @@ class Plan:
         self._attempts += change
         self._fruitless += change
 
-    def _share(self, left: float, rivals: int) -> float:
-        return min(left, max(left / rivals, self._least))
-
     def _is_in_time(self, standing: _Standing, now: float) -> bool:
         """Whether this candidate may be asked, and its turn comes early enough."""
         return standing.may_be_asked and standing.not_before <= max(now, self._last_retry)
@@ -204,9 +246,9 @@ class Plan:
 def first_order(prospects: Sequence[Prospect]) -> list[int]:
     """The prospects, by their index, in the order of their first attempts."""
 
-    def merit(place: int) -> tuple[bool, int, int]:
+    def merit(place: int) -> tuple[bool, bool, int, int]:
         prospect = prospects[place]
-        return prospect.is_last_resort, prospect.priority, prospect.failures
+        return prospect.is_last_resort, prospect.lags, prospect.priority, prospect.failures
 
     return sorted(range(len(prospects)), key=merit)
 

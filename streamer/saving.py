@@ -15,7 +15,7 @@ against.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,10 +33,10 @@ from streamer.errors import (
 )
 from streamer.interfaces import Download
 from streamer.model import Artifact, Digest
+from streamer.opening import Opened
 from streamer.pipe import Fetch
 from streamer.ranges import ByteRange
 from streamer.supply import Supply
-from streamer.turns import Turn
 from streamer.verify import ContentVerifier
 
 MAX_RENEWALS = 5
@@ -90,7 +90,7 @@ class Saving:
         self,
         artifact: Artifact,
         target: Target,
-        make_supply: Callable[[], Supply],
+        make_supply: Callable[[], Awaitable[Supply]],
         *,
         clock: IReactorTime,
         idle_seconds: float,
@@ -139,16 +139,16 @@ class Saving:
             self._begin_anew()
 
     async def _fill(self) -> None:
-        supply = self._make_supply()
-        while (turn := await supply.next_turn()) is not None:
+        supply = await self._make_supply()
+        while (opened := await self._opened(supply)) is not None:
             try:
-                await self._take_turn(supply, turn)
+                await self._take(supply, opened.download)
             except OriginError as failure:
                 if self._account.is_wrong and self._kept_bytes:
                     # It may be what was kept that is wrong, and then no origin is to blame.
-                    supply = self._make_supply()
+                    supply = await self._make_supply()
                 else:
-                    supply.failed(failure)
+                    supply.lost(failure)
                 if not self._may_go_on():
                     if not self._begin_anew():
                         raise supply.verdict() from failure
@@ -158,8 +158,16 @@ class Saving:
                 return
         raise supply.verdict()
 
-    async def _take_turn(self, supply: Supply, turn: Turn) -> None:
-        download = await turn.within(self._open(supply, turn))
+    async def _opened(self, supply: Supply) -> Opened | None:
+        """Ask for what is missing."""
+        position, size = self._account.position, self._artifact.size
+        if size is None or not position:
+            return await supply.opened()
+        return await supply.opened_rest(ByteRange(position, size - 1))
+
+    async def _take(self, supply: Supply, download: Download) -> None:
+        if self._account.position and download.response.part_of is None:
+            self._begin_anew_for(download)
         fetch = Fetch(
             download,
             self._account,
@@ -171,19 +179,14 @@ class Saving:
         )
         await fetch.run()
 
-    async def _open(self, supply: Supply, turn: Turn) -> Download:
-        """Ask for what is missing; who sends all of it in spite of that begins the target anew."""
-        position, size = self._account.position, self._artifact.size
-        if size is None or not position:
-            return await supply.open(turn)
-        download = await supply.open_rest(turn, ByteRange(position, size - 1))
+    def _begin_anew_for(self, download: Download) -> None:
+        """All of the content comes, although some of it is there."""
         try:
-            if download.response.part_of is None and not self._begin_anew():
+            if not self._begin_anew():
                 raise OriginRefused(200)
         except StreamerError:
             download.stop()
             raise
-        return download
 
     def _may_go_on(self) -> bool:
         """Whether the rest of the content may be joined to what there is."""

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from streamer.errors import OriginCrowded, OriginError, OriginNonsense, OriginTimedOut
-from streamer.health import Inquiry, OriginKey
+from streamer.health import Inquiry, OriginKey, Place
 from streamer.interfaces import Catalog, Download, Downloader
 from streamer.model import DownloadConfig, PublishedArtifact, RemoteArtifact
 from streamer.ranges import ByteRange
@@ -74,6 +74,12 @@ class Candidate:
         importer = self.importer
         return OriginKey(importer.name, importer.id, importer.revision, self.origin)
 
+    @property
+    def place(self) -> Place | None:
+        """Where it would find what an entry promises."""
+        key = self.key
+        return None if key is None or self.remote is None else (key, self.remote.url)
+
 
 @dataclass(slots=True, eq=False)
 class Turn:
@@ -83,12 +89,22 @@ class Turn:
     candidate: Candidate
     seconds: float
     clock: IReactorTime
+    alone_seconds: float
+    began_at: float = field(init=False)
     was_asked: bool = False
     inquiry: Inquiry | None = None
     has_answered: bool = False
     has_failed: bool = False
     ended_by: OriginTimedOut | CancelledError | None = None
     """Set where it was ended from outside: its time is over, or nobody needs it any more."""
+
+    def __post_init__(self) -> None:
+        self.began_at = self.clock.seconds()
+
+    @property
+    def was_beside_others(self) -> bool:
+        """Whether it has taken so long that the next one was asked."""
+        return self.clock.seconds() - self.began_at >= self.alone_seconds
 
     async def within(
         self, work: Coroutine[Any, Any, T], is_due: Callable[[], bool] = lambda: True

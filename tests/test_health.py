@@ -44,7 +44,7 @@ from streamer.health import (
     Health,
     OriginKey,
 )
-from streamer.model import Artifact, Digest, DownloadConfig, RemoteArtifact
+from streamer.model import Artifact, Digest
 from streamer.settings import OriginSettings
 
 
@@ -110,8 +110,8 @@ def artifact(number=1):
     return Artifact((Digest("sha256", f"{number:064x}"),), 10, "text/plain")
 
 
-def source(url="f", importer=1, revision=1):
-    return RemoteArtifact(DownloadConfig(importer, revision, "a", "http", {}), url)
+def place(url="f", **changes):
+    return KEY._replace(**changes), url
 
 
 # -- breaker -------------------------------------------------------------------------------------
@@ -502,25 +502,26 @@ def test_quarantine_is_of_one_artifact_at_one_origin_for_its_time():
 
 
 def test_what_is_missing_is_remembered_for_a_moment():
-    """By importer, revision and URL."""
+    """By importer, revision, origin and URL: one mirror says nothing of another."""
     known = Known()
-    known.health.note_missing(source())
-    asked = [source(), source("g"), source(importer=2), source(revision=2)]
+    known.health.note_missing(place())
+    others = [place("g"), place(importer_id=2), place(revision=2), place(origin="http://b:80")]
+    asked = [place(), *others]
 
     found = [known.health.is_missing(each) for each in asked]
     known.clock.advance(10)
 
-    assert found == [True, False, False, False]
-    assert not known.health.is_missing(source())
+    assert found == [True, False, False, False, False]
+    assert not known.health.is_missing(place())
 
 
 def test_what_is_missing_need_not_be_remembered():
     """With 0 every client's request is an origin's."""
     known = Known(remember_missing="0")
 
-    known.health.note_missing(source())
+    known.health.note_missing(place())
 
-    assert not known.health.is_missing(source())
+    assert not known.health.is_missing(place())
 
 
 # -- bounds and reports --------------------------------------------------------------------------
@@ -534,11 +535,11 @@ def test_memory_is_bounded():
         key = key_of(number, 1, "o")
         known.fail(1, OriginFailing(503, 60), key)
         health.quarantine(artifact(number), KEY)
-        health.note_missing(source(f"{number}"))
+        health.note_missing(place(f"{number}"))
 
     assert (MAX_ORIGINS, MAX_REPORTS) == (health.count(State.CLOSED), len(health.reports()))
     assert not health.is_quarantined(artifact(0), KEY)
-    assert not health.is_missing(source("0"))
+    assert not health.is_missing(place("0"))
 
 
 def test_log_says_who_is_left_alone_and_who_is_well_again():

@@ -20,7 +20,7 @@ import streamer
 
 PURE = (
     "errors model fields request_head target preconditions kinds ranges partial_content verify"
-    " plan breaker relaying"
+    " plan breaker relaying mirrors"
 )
 """Records and decisions: no Twisted, no clock, no I/O."""
 
@@ -30,7 +30,9 @@ RECORDS = "settings metrics transfers"
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
 PUMP = "pace response pipe spans"
-HEART = "distrust ordering health turns supply outlook attempt delivery passing exchange saving"
+HEART = (
+    "distrust ordering health turns opening supply outlook attempt delivery passing exchange saving"
+)
 EDGE = "app front endpoints listing admin logs"
 
 ALLOWED = {
@@ -59,13 +61,14 @@ ALLOWED = {
     "ordering": f"{PURE} {RECORDS} distrust",
     "health": f"{PURE} {RECORDS}",
     "turns": f"{PURE} {RECORDS} {PORTS} health",
-    "supply": f"{PURE} {RECORDS} {PORTS} spans health turns",
-    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply turns",
+    "opening": f"{PURE} {PORTS} turns",
+    "supply": f"{PURE} {RECORDS} {PORTS} spans health turns opening",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply opening",
     "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply attempt",
-    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply turns",
+    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply turns opening",
     # without a client
     "outlook": f"{PURE} supply health turns",
-    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply turns",
+    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply opening",
     "file_target": f"{PURE} saving",
     "stream_target": f"{PURE} saving",
     "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery passing listing",

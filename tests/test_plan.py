@@ -34,7 +34,10 @@ from streamer.model import (
 )
 from streamer.plan import (
     BACKOFF_SECONDS,
+    MAX_ALONE_SECONDS,
     MAX_ATTEMPTS,
+    MAX_STRETCH_ATTEMPTS,
+    MAX_UNDER_WAY,
     Plan,
     Prospect,
     Step,
@@ -149,12 +152,15 @@ def walk(a_plan, error, now=0.0):
         pytest.param([Prospect(0), Prospect(0), Prospect(0)], [0, 1, 2], id="as-stated"),
         pytest.param([Prospect(0, failures=2), Prospect(0, failures=1)], [1, 0], id="failures"),
         pytest.param([Prospect(0, failures=9), Prospect(1)], [0, 1], id="priority-first"),
-        pytest.param([Prospect(0, is_last_resort=True), Prospect(9)], [1, 0], id="last-resort"),
+        pytest.param([Prospect(0, lags=True), Prospect(9, failures=9)], [1, 0], id="lags"),
+        pytest.param(
+            [Prospect(0, is_last_resort=True), Prospect(9, lags=True)], [1, 0], id="last-resort"
+        ),
         pytest.param([], [], id="nobody"),
     ],
 )
 def test_first_attempts_are_in_order_of_merit(prospects, expected):
-    """Quarantine, then priority, then what happened lately, then the order of the entry."""
+    """Quarantine, lag, priority, what happened lately, the order of the entry."""
     assert expected == walk(plan(*prospects), GONE)
 
 
@@ -196,7 +202,7 @@ def test_who_is_avoided_for_a_moment_is_asked_after_it():
     a_plan.next(0.0)
     a_plan.failed(0, OriginAvoided(1.0), 0.0)
 
-    assert a_plan.next(0.0) == Step(0, 1.05, 10.95)
+    assert a_plan.next(0.0) == Step(0, 1.05, 10.95, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -248,23 +254,75 @@ def test_wait_that_leaves_no_time_for_an_answer_is_not_begun(rest, expected):
 
 
 def test_attempt_gets_a_fair_share_and_the_last_one_all_that_is_left():
-    """One silent origin does not use up the time of the next."""
+    """One silent origin does not keep the only connection from the next."""
     a_plan = plan(*[Prospect(0)] * 3)
 
-    seconds, now = [], 0.0
-    for _ in range(3):
+    assert [4.0, 5.5, 10.0] == [a_plan.next(now).seconds for now in (0.0, 1.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("count", "budget", "expected"),
+    [(1, 12, 2.0), (2, 12, 2.0), (6, 12, 2 / 3), (30, 12, 2 / 15), (100, 12, 0.1), (2, 1, 1 / 6)],
+)
+def test_attempt_is_alone_for_the_shorter_the_more_others_there_are(count, budget, expected):
+    """Many silent ones one after the other still leave time for the last."""
+    step = plan(*[Prospect(0)] * count, budget=budget).next(0.0)
+
+    assert expected == pytest.approx(step.alone_seconds)
+
+
+def test_all_of_fifty_have_begun_within_the_budget():
+    """Where each of them is silent until its time alone is over."""
+    a_plan, now = plan(*[Prospect(0)] * 50), 0.0
+
+    for place in range(50):
         step = a_plan.next(now)
-        seconds.append(step.seconds)
-        now += 1
-        a_plan.failed(step.candidate, SLOW, now)
+        assert place == step.candidate
+        now += step.alone_seconds
+        if place >= MAX_UNDER_WAY - 1:
+            a_plan.failed(place - MAX_UNDER_WAY + 1, UNREACHABLE, now)
 
-    assert seconds == [4.0, 5.5, 10.0]
+    assert now < 12 - MAX_ALONE_SECONDS
 
 
-@pytest.mark.parametrize(("budget", "expected"), [(12, 2.0), (24, 2.4), (2, 0.5), (1, 0.25)])
-def test_share_is_enough_for_an_answer_where_so_much_is_left(budget, expected):
-    """With many candidates some are not asked, rather than none in earnest."""
-    assert expected == plan(*[Prospect(0)] * 10, budget=budget).next(0.0).seconds
+def test_nobody_is_asked_beside_too_many():
+    """They are asked when one of those has failed."""
+    a_plan = plan(*[Prospect(0)] * (MAX_UNDER_WAY + 1))
+    for _ in range(MAX_UNDER_WAY):
+        a_plan.next(0.0)
+
+    before = a_plan.next(0.0)
+    a_plan.failed(0, GONE, 0.0)
+
+    assert (None, MAX_UNDER_WAY) == (before, a_plan.next(0.0).candidate)
+
+
+def test_nobody_is_asked_beside_itself():
+    """A second connection would say nothing that the first does not."""
+    a_plan = plan(Prospect(0, retries=9))
+    a_plan.next(0.0)
+
+    assert a_plan.next(5.0) is None
+
+
+@pytest.mark.parametrize(("others", "expected"), [(0, 11.0), (1, 5.5), (9, 2.0)])
+def test_who_has_answered_shares_the_time_with_those_who_may_still_be_asked(others, expected):
+    """It may fall silent before there is anything to show a client."""
+    a_plan = plan(*[Prospect(0)] * (1 + others))
+    a_plan.next(0.0)
+
+    assert expected == a_plan.share(1.0)
+
+
+def test_who_was_let_go_may_be_asked_again():
+    """It was only slower than another one."""
+    a_plan = plan(Prospect(0, retries=1), Prospect(0))
+    a_plan.next(0.0)
+    a_plan.next(2.0)
+    a_plan.let_go(0)
+    a_plan.failed(1, DigestMismatch("a", "b"), 3.0)
+
+    assert 0 == a_plan.next(3.0).candidate
 
 
 def test_nobody_is_asked_when_the_budget_is_over():
@@ -297,8 +355,7 @@ def test_break_is_resumed_where_it_happened_and_then_elsewhere():
     a_plan.failed(1, UNREACHABLE, 500.0)
     second = a_plan.next(500.0)
 
-    assert first == Step(1, 0.0, 6.0)
-    assert second == Step(0, 0.0, 12.0)
+    assert [(1, 0.0), (0, 0.0)] == [(each.candidate, each.wait_seconds) for each in (first, second)]
 
 
 def test_who_asked_for_a_rest_is_not_waited_for_while_another_can_be_asked_sooner():
@@ -388,7 +445,7 @@ def test_progress_does_not_extend_the_attempts_of_an_exchange():
         a_plan.failed(0, TRUNCATED, 0.0)
         a_plan.resume(0, 0.0, 12)
 
-    assert asked == MAX_ATTEMPTS
+    assert asked == 1 + MAX_STRETCH_ATTEMPTS
 
 
 @pytest.mark.parametrize(("wait", "expected"), [(5, 5.05), (11.5, None)])

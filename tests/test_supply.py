@@ -96,9 +96,9 @@ def test_failure_that_an_importer_raises_again_counts_again():
 def test_failures_before_the_last_progress_are_forgotten():
     """An origin that cuts all the time fills no memory with what is told to nobody."""
     service = serve(*[MemoryDownload(part_of=len(LARGE)) for _ in range(10)])
-    supply = service.supplies.supply(published(LARGE, source("u")), Notes())
-    turn = Deferred.fromCoroutine(supply.next_turn()).result
-    Deferred.fromCoroutine(supply.open(turn))
+    making = service.supplies.supply(published(LARGE, source("u")), Notes())
+    supply = Deferred.fromCoroutine(making).result
+    Deferred.fromCoroutine(supply.opened())
 
     known = []
     for position in range(9):
