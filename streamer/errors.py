@@ -192,6 +192,14 @@ class TokenRefused(OriginError):
     sentence = "the origin's token service gave no token: {0}"
 
 
+class MirrorListUnusable(OriginError):
+    """What came is no list of mirrors, or names none that can be used."""
+
+    may_recover = True
+    proxy_error = "destination_unavailable"
+    sentence = "the list of mirrors is not usable: {0}"
+
+
 class OriginTimedOut(OriginError):
     """The origin did not answer within the budget for the first byte."""
 

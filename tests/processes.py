@@ -41,6 +41,9 @@ def free_port():
 class Streamer:
     """A service of its own: `start`, ask, `stop`; its log stays readable."""
 
+    scripts = SCRIPTS
+    """Whose commands it runs; those of another environment hold other importer types."""
+
     def __init__(self, folder, catalog_url=None, **settings):
         self.folder = Path(folder)
         self.catalog_url = catalog_url or f"sqlite:///{self.folder}/catalog.db"
@@ -72,7 +75,7 @@ class Streamer:
     def admin(self, *arguments, check=True, stdin=None):
         """Run `pulp-streamer ARGUMENTS`; fails the test where the command fails."""
         done = subprocess.run(
-            [SCRIPTS / "pulp-streamer", *map(str, arguments)],
+            [self.scripts / "pulp-streamer", *map(str, arguments)],
             capture_output=True,
             text=True,
             env=self.environment,
@@ -109,7 +112,14 @@ class Streamer:
     def start(self, ready=True):
         """Start the service and wait until it is ready, or, if told so, merely answers."""
         self.process = subprocess.Popen(
-            [SCRIPTS / "twistd", "-n", "--pidfile=", "--logfile", self.log_file, "pulp-streamer"],
+            [
+                self.scripts / "twistd",
+                "-n",
+                "--pidfile=",
+                "--logfile",
+                self.log_file,
+                "pulp-streamer",
+            ],
             env=self.environment,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,

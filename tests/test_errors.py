@@ -37,6 +37,7 @@ EXAMPLES = {
     "ProxyFailed": ("it answered 502",),
     "ProxyRefused": ("it answered 407",),
     "TokenRefused": ("it answered 401",),
+    "MirrorListUnusable": ("it is a web page",),
     "OriginSilent": (30.0,),
     "OriginCrowded": (10,),
     "OriginAvoided": (12,),

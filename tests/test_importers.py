@@ -25,6 +25,7 @@ from streamer.importers import (
     secrets_set,
     split_config,
 )
+from streamer.importers.http import HttpImporterType
 from streamer.keyring import Keyring
 from streamer.model import DownloadConfig
 
@@ -54,6 +55,10 @@ class Good:
 class Leaving:
     def __init__(self):
         raise SystemExit("install something first")
+
+class Odd:
+    def __init__(self):
+        raise BaseException("no exception of the usual kind")
 
 class Listing(Good):
     secret_keys = ["password"]
@@ -90,20 +95,25 @@ class BluntImporter:
 """
 
 
+def install(folder, name, points):
+    """Put the metadata of a distribution into a folder of the path."""
+    metadata = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"[{GROUP}]", *(f"{name} = {place}" for name, place in points.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines))
+
+
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
     """Install a distribution with good and bad importer types."""
     (tmp_path / "example_plugins.py").write_text(PLUGINS)
-    metadata = tmp_path / "example_plugins-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: example-plugins\nVersion: 1.0\n"
-    )
     points = {
         "good": "example_plugins:Good",
         "stubborn": "example_plugins:Stubborn",
         "blunt": "example_plugins:Blunt",
         "leaving": "example_plugins:Leaving",
+        "odd": "example_plugins:Odd",
         "listing": "example_plugins:Listing",
         "silent": "example_plugins:Silent",
         "hungry": "example_plugins:Hungry",
@@ -111,8 +121,7 @@ def plugins(tmp_path, monkeypatch):
         "absent": "example_plugins:Absent",
         "homeless": "no_such_module:Type",
     }
-    lines = [f"[{GROUP}]", *(f"{name} = {place}" for name, place in points.items())]
-    (metadata / "entry_points.txt").write_text("\n".join(lines))
+    install(tmp_path, "example-plugins", points)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
     sys.modules.pop("example_plugins", None)
@@ -121,6 +130,23 @@ def plugins(tmp_path, monkeypatch):
 @pytest.fixture
 def registry(plugins):
     return Registry()
+
+
+def test_type_of_ours_keeps_its_name(plugins, tmp_path):
+    """Who took it would get the secrets of its importers."""
+    install(tmp_path, "impostor", {"http": "example_plugins:Good"})
+
+    assert isinstance(Registry().type("http"), HttpImporterType)
+
+
+def test_name_that_two_packages_have_is_nobodys(plugins, tmp_path):
+    """Which of them a config was made for nobody knows."""
+    install(tmp_path, "impostor", {"good": "example_plugins:Listing"})
+
+    reason = Registry().types()["good"]
+
+    assert "two packages have it" in reason
+    assert {"example-plugins", "impostor"} == set(reason.partition(": ")[2].split(" and "))
 
 
 @pytest.fixture
@@ -152,6 +178,7 @@ def test_broken_types_are_named_with_their_reasons(plugins):
     assert types["absent"].startswith("AttributeError: ")
     assert types["homeless"].startswith("ModuleNotFoundError: ")
     assert types["leaving"] == "SystemExit: install something first"
+    assert types["odd"] == "BaseException: no exception of the usual kind"
 
 
 def test_type_that_does_not_say_what_is_secret_is_broken(plugins):

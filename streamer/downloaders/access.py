@@ -74,18 +74,27 @@ class Access:
         self._tokens = Tokens(self._fetch_token, clock)
 
     async def ask(
-        self, method: str, url: str, fields: Fields, *, is_relayed: bool = False
+        self,
+        method: str,
+        url: str,
+        fields: Fields,
+        *,
+        is_relayed: bool = False,
+        is_learned: bool = False,
     ) -> HttpDownload:
         """Complete with an answer that is no redirect, whatever its status.
 
-        A relayed request is told where it would merely get a slash: status 302, a relative
-        Location. Its content has to show its end. Raises an `OriginError`.
+        `is_learned` where no operator wrote the URL. A relayed request is told where it would
+        merely get a slash: status 302, a relative Location. Its content has to show its end. Raises
+        an `OriginError`.
         """
         queueing = _Queueing(self._clock)
         with queueing.going_on():
             slot = await self._limits.slots.take()
         try:
-            download = await self._within_slot(_Journey(method, url, fields, is_relayed, queueing))
+            download = await self._within_slot(
+                _Journey(method, url, fields, is_relayed, is_learned, queueing)
+            )
         except BaseException:
             slot.release()
             raise
@@ -164,7 +173,7 @@ class Access:
     async def _request(self, journey: _Journey, url: str, token: str | None) -> HttpDownload:
         with origin_errors():
             shown = self._credentials.fields_for(url, token)
-            is_learned = origin_of(url) != origin_of(journey.url)
+            is_learned = journey.is_learned or origin_of(url) != origin_of(journey.url)
             agent = self._agents.agent(url, is_learned=is_learned)
         if self._limits.requests is not None:
             with journey.queueing.going_on():
@@ -201,6 +210,7 @@ class _Journey:
     url: str
     fields: Fields
     is_relayed: bool
+    is_learned: bool
     queueing: _Queueing
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from cachetools import LRUCache
@@ -27,6 +27,7 @@ from streamer.keyring import Keyring, sealed_keys
 from streamer.model import DownloadConfig
 
 GROUP = "pulp_streamer.importers"
+OWN_PACKAGE = "pulp-streamer"
 MAX_IMPORTERS = 1024
 """How many importers keep their connections; beyond it the one unused for longest is closed."""
 
@@ -41,11 +42,13 @@ class Surroundings:
     """What an importer gets from the service: the reactor, and the name to give in Via.
 
     The keys go no further than the pool: an importer gets its own secrets and an empty keyring.
+    `file_roots` are the only folders of this machine that an importer may read content from.
     """
 
     reactor: IReactorTime
     pseudonym: str
     keyring: Keyring = field(default_factory=Keyring)
+    file_roots: tuple[str, ...] = ()
 
 
 class ImporterType(Protocol):
@@ -134,9 +137,11 @@ class Registry:
     """The importer types of this installation, and one importer for each config in use."""
 
     def __init__(self) -> None:
-        self._entry_points = {point.name: point for point in entry_points(group=GROUP)}
         self._loaded: dict[str, ImporterType] = {}
         self._reasons: dict[str, str] = {}
+        self._entry_points: dict[str, EntryPoint] = {}
+        for point in entry_points(group=GROUP):
+            self._add(point)
 
     def types(self) -> dict[str, str | None]:
         """Every type by name, with the reason why it cannot be used, or None."""
@@ -151,6 +156,16 @@ class Registry:
             raise ConfigurationError(f"importer type {name!r} is broken: {reason}")
         return self._loaded[name]
 
+    def _add(self, point: EntryPoint) -> None:
+        """Who takes the name of another type would get the secrets of its importers."""
+        known = self._entry_points.get(point.name)
+        if known is None or _is_ours(point):
+            self._entry_points[point.name] = point
+            self._reasons.pop(point.name, None)
+        elif not _is_ours(known):
+            sentence = f"two packages have it: {_package(known)} and {_package(point)}"
+            self._reasons.setdefault(point.name, sentence)
+
     def _try(self, name: str) -> str | None:
         """Load a type if it is not loaded; give the reason why it cannot be."""
         if name in self._loaded or name in self._reasons:
@@ -160,9 +175,20 @@ class Registry:
         except OSError as error:
             # Too many open files, a disk that is away: it may pass, so it is not remembered.
             return f"{type(error).__name__}: {error}"
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            # Some frameworks end a task or a process by one that is no Exception.
             self._reasons[name] = f"{type(error).__name__}: {error}"
         return self._reasons.get(name)
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    return _package(point) == OWN_PACKAGE
+
+
+def _package(point: EntryPoint) -> str:
+    return "an unknown one" if point.dist is None else point.dist.name
 
 
 def _checked(kind: ImporterType) -> ImporterType:

@@ -47,10 +47,10 @@ class HttpImporterType:
 
     def warnings(self, config: Mapping[str, object]) -> list[str]:
         """What an operator should hear of a config that is accepted, a sentence each."""
-        return _warnings(read_config(config))
+        return warnings_of(read_config(config))
 
 
-def _warnings(config: HttpConfig) -> list[str]:
+def warnings_of(config: HttpConfig) -> list[str]:
     found = []
     if not config.tls_validation:
         found.append(
@@ -100,8 +100,11 @@ class HttpImporter:
         self._access = Access(self._connections, credentials, limits, clock)
 
     def downloader(self, source: RemoteArtifact) -> HttpDownloader:
-        url = join_url(self._url, source.url)
-        return HttpDownloader(self._access, url, self._now, self._retries)
+        return self.downloader_for(join_url(self._url, source.url))
+
+    def downloader_for(self, url: str, *, is_learned: bool = False) -> HttpDownloader:
+        """The same for a URL; `is_learned` where no operator wrote it."""
+        return HttpDownloader(self._access, url, self._now, self._retries, is_learned=is_learned)
 
     def relayer(self, path: str) -> HttpRelayer:
         """See `interfaces.RelayingImporter`; raises `ValueError` where a path would lead out."""
