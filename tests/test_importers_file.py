@@ -149,8 +149,8 @@ def test_url_keeps_its_encoded_names():
         ),
         (
             {"url": URL, "password": "x"},
-            "password: is not a setting of type file; there are: url, download_concurrency,"
-            " max_retries, allow_weak_digests",
+            "password: is not a setting of type file; there are: allow_weak_digests,"
+            " download_concurrency, max_retries, url",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_folder_that_the_settings_do_not_allow_makes_no_importer(reactor, folder
     with pytest.raises(ConfigurationError) as caught:
         build(reactor, folder, roots)
 
-    assert "url: the setting importers.file_roots does not allow it" == str(caught.value)
+    assert "url: lies in none of the folders of importers.file_roots" == str(caught.value)
 
 
 # -- what is opened ------------------------------------------------------------------------------
@@ -280,6 +280,7 @@ async def test_what_the_disk_says_is_said_as_an_origin_would(
         (errno.EPERM, "no permission"),
         (errno.EXDEV, "a link leads out of its root"),
         (errno.ELOOP, "too many links lead to it"),
+        (errno.EMLINK, "it lies too deep"),
         (errno.EISDIR, "it is a folder"),
         (errno.ENXIO, "it is no regular file"),
     ],
@@ -580,7 +581,7 @@ import os, sys, threading
 from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from streamer.importers import Surroundings
+from streamer.interfaces import Surroundings
 from streamer.importers.file import FileImporterType
 from streamer.model import DownloadConfig, RemoteArtifact
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from disks import TYPE
 
+from streamer.downloaders.beneath import MAX_FOLDERS, MAX_LINKS
 from streamer.importers.file import THREADS, FileConfig, read_config
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "importers-file.md"
@@ -32,3 +33,11 @@ def test_documented_defaults_are_those_of_the_model():
 def test_number_of_threads_is_the_documented_one():
     """It is written as a word."""
     assert ("four", 4) == (re.findall(r"in up to (\w+) threads", TEXT)[0], THREADS)
+
+
+def test_bounds_of_a_way_are_the_documented_ones():
+    """In the text and in the table."""
+    bounds = re.findall(r"after (\d+) links|more than (\d+) folders", TEXT)
+
+    assert [("40", ""), ("", "100"), ("", "100")] == bounds
+    assert (40, 100) == (MAX_LINKS, MAX_FOLDERS)

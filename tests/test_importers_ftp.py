@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from certificates import Authority
 from ftp_fetching import TYPE, build, source
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, OriginProhibited
 from streamer.importers.ftp_config import read_config
 
 BASE = "ftp://192.0.2.1/repo"
@@ -46,10 +47,8 @@ def test_values_may_be_text():
         "connect_timeout": "500ms",
         "username": "me:too",
     }
-    with pytest.raises(ConfigurationError, match="username"):
-        read_config(config)
 
-    read = read_config(config | {"username": "me"})
+    read = read_config(config)
 
     assert (
         "ftps://xn--bcher-kva.example:9990/%7Eme",
@@ -59,6 +58,7 @@ def test_values_may_be_text():
         1024**2,
         0,
         0.5,
+        "me:too",
     ) == (
         read.url,
         read.credential_origins,
@@ -67,6 +67,7 @@ def test_values_may_be_text():
         read.bandwidth_limit,
         read.keep_alive,
         read.connect_timeout,
+        read.username,
     )
 
 
@@ -82,14 +83,17 @@ def test_values_may_be_text():
         pytest.param({"url": "ftp://u:p@h/"}, "url: must not hold credentials", id="credentials"),
         pytest.param({"url": "ftp://h/?a"}, "url: must not have a query", id="query"),
         pytest.param({"url": "ftp://h/#a"}, "url: must not have a query", id="fragment"),
-        pytest.param({"url": "ftp://h:0/"}, "url: must name a host", id="port-0"),
+        pytest.param({"url": "ftp://h:0/"}, "url: must not name port 0", id="port-0"),
         pytest.param({"url": "ftp://h*/"}, "url: must name a host", id="host"),
+        pytest.param({"url": "ftp://[::1]x/"}, "url: must name a host", id="behind-brackets"),
+        pytest.param({"url": "ftp://[:::]/"}, "url: must ", id="no-address"),
         pytest.param({"url": "ftp://-ä/"}, "url: must name a host that IDNA", id="idna"),
         pytest.param({"url": "ftp://h/a b"}, "url: must be visible ASCII", id="space"),
         pytest.param({"url": "ftp://h/a\r\nDELE b"}, "url: must be visible ASCII", id="crlf"),
         pytest.param({"url": "ftp://h/ä"}, "url: must be visible ASCII", id="not-ascii"),
         pytest.param({"url": "ftp://h/%0d%0a/"}, "url: must not hold an encoded", id="escaped"),
         pytest.param({"url": "ftp://h/a%00"}, "url: must not hold an encoded", id="nul"),
+        pytest.param({"url": "ftp://h/%FFa"}, "url: must not hold an encoded", id="telnet"),
         pytest.param({"url": BASE, "pasword": SECRET}, "pasword: is not a setting", id="misspelt"),
         pytest.param({"url": BASE, "proxy_url": "http://p"}, "proxy_url: is not", id="proxy"),
         pytest.param({"url": BASE, "password": SECRET}, "password: needs a user", id="no-user"),
@@ -186,6 +190,17 @@ def test_origin_is_the_server(url, origin):
     downloader = importer.downloader(source(url))
 
     assert (origin, 2) == (downloader.origin, downloader.retries)
+
+
+@pytest.mark.parametrize("url", ["a%0Ab", "a%0Db", "a%00b", "http://h/f"])
+def test_url_that_cannot_be_asked_for_says_nothing_of_the_server(url):
+    """Whoever asks for it again and again takes no other file away."""
+    downloader = build(MemoryReactorClock(), BASE).downloader(source(url))
+    failures = []
+
+    Deferred.fromCoroutine(downloader.open()).addErrback(failures.append)
+
+    assert [OriginProhibited] == [each.type for each in failures]
 
 
 def test_certificates_may_be_given():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ftp_fetching import TYPE
 
+from streamer.downloaders.ftp_pool import MAX_AGE_SECONDS
 from streamer.importers.ftp_config import FtpConfig, read_config
 
 BASE = "ftp://192.0.2.1/repo"
@@ -58,3 +59,10 @@ def test_setting_without_a_documented_default_has_none():
     unset = [key for keys, defaults, _ in rows() for key in keys if defaults.strip() == "none"]
 
     assert {key: getattr(config, key) for key in unset if getattr(config, key)} == {}
+
+
+def test_documented_age_of_a_session_is_the_one_that_holds():
+    """In minutes."""
+    minutes = re.findall(r"on a session that is older than (\d+) minutes", DOCUMENT.read_text())
+
+    assert [MAX_AGE_SECONDS / 60] == [float(each) for each in minutes]

@@ -23,6 +23,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
 from streamer.downloaders.limits import ByteRate
+from streamer.downloaders.throttle import Throttle
 from streamer.errors import ContentTruncated, OriginNonsense
 from streamer.interfaces import Sink
 from streamer.model import OriginResponse
@@ -32,9 +33,6 @@ DISCARD_BYTES = 64 * 1024
 DISCARD_SECONDS = 2
 """How much of what nobody wants is read to keep its connection, and how long: an error page or a
 redirect's, not a file."""
-
-SIGN_OF_LIFE_SECONDS = 1
-"""How often a sink hears that content is held back; far below any time limit on silence."""
 
 
 class HttpDownload(Protocol):
@@ -57,16 +55,13 @@ class HttpDownload(Protocol):
         self.response = response
         self._origin = origin
         self._clock = clock
-        self._rate = rate
+        self._throttle = Throttle(rate, clock, self._say_nothing, self._go_on)
         self._is_strict = is_strict
         self._sink: Sink | None = None
         self._delivering = False
-        self._is_over = False
         self._when_over: list[Callable[[], None]] = []
         self._paused = False
-        self._held_seconds = 0.0
         self._received_bytes = 0
-        self._waking: IDelayedCall | None = None
         self._giving_up: IDelayedCall | None = None
 
     def when_over(self, call: Callable[[], None]) -> None:
@@ -98,8 +93,7 @@ class HttpDownload(Protocol):
 
     def resume(self) -> None:
         self._paused = False
-        if self._waking is None and (producer := self._producer()) is not None:
-            producer.resumeProducing()
+        self._go_on()
 
     def stop(self) -> None:
         self._sink = None
@@ -131,7 +125,7 @@ class HttpDownload(Protocol):
     def _start(self) -> None:
         self._delivering = True
         self._origin.deliverBody(self)
-        if self._paused or self._waking is not None:
+        if self._paused or self._throttle.holds:
             # deliverBody has just resumed the transport, whatever was said before.
             self._hold()
 
@@ -139,46 +133,28 @@ class HttpDownload(Protocol):
         if (producer := self._producer()) is not None:
             producer.pauseProducing()
 
+    def _go_on(self) -> None:
+        if self._paused or self._throttle.holds:
+            return
+        if (producer := self._producer()) is not None:
+            producer.resumeProducing()
+
+    def _say_nothing(self) -> None:
+        if self._sink is not None:
+            self._sink.content_received(b"")
+
     def _producer(self) -> IPushProducer | None:
         # What deliverBody connects this protocol to is a producer and nothing else.
         return cast(IPushProducer, self.transport) if self._delivering else None
 
     def _finish(self) -> None:
-        for call in (self._waking, self._giving_up):
-            if call is not None and call.active():
-                call.cancel()
-        self._waking = self._giving_up = None
-        self._is_over = True
+        self._throttle.stop()
+        giving_up, self._giving_up = self._giving_up, None
+        if giving_up is not None and giving_up.active():
+            giving_up.cancel()
         waiting, self._when_over = self._when_over, []
         for tell in waiting:
             tell()
-
-    # -- the limit of bytes
-
-    def _throttle(self, count: int) -> None:
-        """Account for what has come, and hold back what comes next for as long as is owed."""
-        if self._rate is None or self._is_over:
-            return
-        self._held_seconds = self._rate.owed_seconds(count)
-        if self._held_seconds > 0 and self._waking is None:
-            self._hold()
-            self._wait()
-
-    def _wait(self) -> None:
-        step = min(self._held_seconds, SIGN_OF_LIFE_SECONDS)
-        self._held_seconds -= step
-        self._waking = self._clock.callLater(step, self._wake)
-
-    def _wake(self) -> None:
-        self._waking = None
-        if self._sink is not None:
-            self._sink.content_received(b"")
-        if self._is_over:
-            return
-        if self._held_seconds > 0:
-            self._wait()
-        elif not self._paused:
-            self.resume()
 
     # -- twisted.internet.protocol.Protocol
 
@@ -186,7 +162,9 @@ class HttpDownload(Protocol):
         self._received_bytes += len(data)
         if self._sink is not None:
             self._sink.content_received(data)
-            self._throttle(len(data))
+            self._throttle.account(len(data))
+            if self._throttle.holds:
+                self._hold()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         sink, self._sink = self._sink, None

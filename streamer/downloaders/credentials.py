@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -38,11 +39,16 @@ def origin_of(url: str) -> Origin:
 
     So does an authority that not everybody reads in the same way, as with user information.
     """
+    return read_origin(url, _PORTS)
+
+
+def read_origin(url: str, ports: Mapping[str, int]) -> Origin:
+    """The same for other schemes, each with its default port."""
     parts = urlsplit(url)
     host = parts.hostname if _AUTHORITY.fullmatch(parts.netloc) else None
-    if parts.scheme not in _PORTS or host is None or parts.port == 0:
-        raise ValueError("no origin of HTTP")
-    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme])
+    if parts.scheme not in ports or host is None or parts.port == 0:
+        raise ValueError(f"no origin of {' or '.join(ports)}")
+    return Origin(parts.scheme, host, parts.port or ports[parts.scheme])
 
 
 def basic(username: str, password: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, cast
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from twisted.internet.interfaces import IReactorFromThreads
 
 from streamer.downloaders.file_urls import place_of, read_url
@@ -22,8 +22,9 @@ from streamer.downloaders.files import FileDownloader, Files
 from streamer.downloaders.limits import Slots
 from streamer.downloaders.threads import Threads
 from streamer.errors import ConfigurationError
-from streamer.importers import Surroundings
-from streamer.importers.http_values import Count
+from streamer.importers.config_reading import as_stored, read_config_of
+from streamer.importers.config_values import Count
+from streamer.interfaces import Surroundings
 from streamer.model import RemoteArtifact
 
 THREADS = 4
@@ -60,25 +61,7 @@ class FileConfig(BaseModel):
 
 def read_config(config: Mapping[str, object]) -> FileConfig:
     """Check a config; raises `ConfigurationError`, which names the key and what is allowed."""
-    try:
-        return FileConfig.model_validate(dict(config))
-    except ValidationError as error:
-        raise ConfigurationError(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first fault, by key; with no input in it, which might be a secret in a wrong place."""
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    key = str(fault["loc"][0])
-    said = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        known = ", ".join(name for name in FileConfig.model_fields if name != "version")
-        return f"{key}: is not a setting of type file; there are: {known}"
-    if fault["type"] == "missing":
-        return f"{key}: must be given"
-    if fault["type"] == "value_error" and said:
-        return f"{key}: {said}"
-    return f"{key}: must be {FileConfig.model_fields[key].description}"
+    return read_config_of("file", FileConfig, config)
 
 
 class FileImporterType:
@@ -88,7 +71,7 @@ class FileImporterType:
     secret_keys: frozenset[str] = frozenset()
 
     def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
-        return read_config(config).model_dump(mode="json")
+        return as_stored(read_config(config))
 
     def build(self, config: Mapping[str, object], surroundings: Surroundings) -> FileImporter:
         return FileImporter(read_config(config), surroundings)
@@ -101,7 +84,7 @@ class FileImporter:
         """Raises `ConfigurationError` where the settings do not allow the folder; reads no disk."""
         place = place_of(read_url(config.url), surroundings.file_roots)
         if place is None:
-            raise ConfigurationError("url: the setting importers.file_roots does not allow it")
+            raise ConfigurationError("url: lies in none of the folders of importers.file_roots")
         clock = surroundings.reactor
         slots = Slots(config.download_concurrency, MAX_WAITING, clock)
         # Every reactor has both.

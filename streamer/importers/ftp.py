@@ -15,9 +15,9 @@ from streamer.downloaders.ftp_pool import Sessions
 from streamer.downloaders.ftp_session import Dial
 from streamer.downloaders.limits import ByteRate, Slots
 from streamer.downloaders.tls import OriginPolicy
-from streamer.importers import Surroundings
 from streamer.importers.ftp_config import FtpConfig, read_config
-from streamer.importers.http import join_url
+from streamer.importers.joining import join_url
+from streamer.interfaces import Surroundings
 from streamer.model import RemoteArtifact
 
 _log = Logger()

@@ -1,36 +1,24 @@
-"""One value of a config of type `http`: what a URL, a field, a list or a secret has to look like.
+"""One value of a config of type `http`: what an origin, a field or a credential has to look like.
 
-Functions that return what they were given, or its one normal form, or raise `ValueError` with a
-sentence that holds none of it; and the annotated types that `http_config` is made of.
+As `config_values`, which holds what is of no protocol: functions that give a value's normal form or
+raise `ValueError` with a sentence that holds none of it, and the annotated types made of them.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
-from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated
+from urllib.parse import urlsplit
 
-import idna
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    PlainSerializer,
-    SecretStr,
-    SerializationInfo,
-)
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from streamer.downloaders.credentials import origin_of
+from streamer.importers.config_values import REVEALED, check_text, check_url, split_list
 
 MAX_VALUE_CHARACTERS = 8 * 1024
 """Of one field: what common servers read in a line."""
 
-REVEAL = {"reveal": True}
-"""The context in which a secret is dumped as it is."""
-
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-_HOST = re.compile(r"[A-Za-z0-9._~-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
@@ -70,57 +58,8 @@ _OUR_FIELDS = frozenset(
 _OUR_PREFIXES = ("if-", "content-")
 
 
-def _dump_secret(secret: SecretStr, info: SerializationInfo) -> str:
-    # Without this a SecretStr is silently stored as asterisks.
-    return secret.get_secret_value() if info.context == REVEAL else str(secret)
-
-
-def _split_url(url: str) -> SplitResult:
-    """Take a URL apart; raises `ValueError` without any of it."""
-    if not url.isprintable() or " " in url:
-        raise ValueError("must be visible ASCII, percent-encoded where needed")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("must be an absolute http:// or https:// URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an absolute http:// or https:// URL")
-    if "@" in parts.netloc:
-        raise ValueError("must not hold credentials: set username and password")
-    if port == 0:
-        raise ValueError("must not name port 0")
-    return parts
-
-
 def _check_url(url: str) -> str:
-    """Leave a URL as it is, but for a name beyond ASCII, which becomes its A-label (RFC 5890)."""
-    parts = _split_url(url)
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ValueError("must not have a query or a fragment")
-    host = parts.hostname or ""
-    if not host.isascii():
-        port = "" if parts.port is None else f":{parts.port}"
-        url = f"{parts.scheme}://{_a_label(host)}{port}{parts.path}"
-    elif not (_is_address(host) if "[" in parts.netloc else _HOST.fullmatch(host)):
-        raise ValueError("must name a host, or an IPv6 address in brackets")
-    if not url.isascii():
-        raise ValueError("must be visible ASCII, percent-encoded where needed")
-    return url
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return "%" not in host and bool(ip_address(host))
-    except ValueError:
-        return False
-
-
-def _a_label(host: str) -> str:
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
-        raise ValueError("must name a host that IDNA 2008 allows") from None
+    return check_url(url, ("http", "https"))
 
 
 def _check_origin(text: str) -> str:
@@ -131,36 +70,11 @@ def _check_origin(text: str) -> str:
     return str(origin_of(url))
 
 
-def _list(value: object) -> object:
-    """Read `a, b` as a list."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-def _count(value: object) -> object:
-    """Keep `true` from being the number one."""
-    if isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _check_text(text: str) -> str:
-    if _CONTROL.search(text):
-        raise ValueError("must not hold control characters")
-    return text
-
-
 def _check_username(name: str) -> str:
     if ":" in name:
         # RFC 7617 section 2: the first colon ends it.
         raise ValueError("must not hold a colon")
-    return _check_text(name)
-
-
-def _check_secret(secret: SecretStr) -> SecretStr:
-    _check_text(secret.get_secret_value())
-    return secret
+    return check_text(name)
 
 
 def _check_visible(secret: SecretStr) -> SecretStr:
@@ -196,34 +110,24 @@ def _check_field_name(name: str) -> str:
     return name
 
 
+def speaks_of_a_credential(name: str) -> bool:
+    """Whether what is called so had better not be shown."""
+    return any(word in name.lower() for word in _CREDENTIAL_WORDS)
+
+
 def _check_plain_name(name: str) -> str:
-    if any(word in name.lower() for word in _CREDENTIAL_WORDS):
+    if speaks_of_a_credential(name):
         raise ValueError("must not hold a credential, as a name in it says: use secret_fields")
     return _check_field_name(name)
 
 
-def _check_bind_address(text: str) -> str:
-    if not _is_address(text):
-        raise ValueError("must be an address of this machine")
-    return text
-
-
-_reveal = PlainSerializer(_dump_secret)
-Secret = Annotated[SecretStr, AfterValidator(_check_secret), _reveal]
-Bearer = Annotated[SecretStr, AfterValidator(_check_visible), _reveal]
-Pem = Annotated[SecretStr, _reveal]
-SecretValue = Annotated[SecretStr, AfterValidator(_check_secret_value), _reveal]
+Bearer = Annotated[SecretStr, AfterValidator(_check_visible), REVEALED]
+SecretValue = Annotated[SecretStr, AfterValidator(_check_secret_value), REVEALED]
 Value = Annotated[str, AfterValidator(_check_value)]
 Username = Annotated[str, AfterValidator(_check_username)]
-ProxyUsername = Annotated[str, AfterValidator(_check_text)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_list)
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(split_list)
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Count = Annotated[int, BeforeValidator(_count)]
-Rate = Annotated[float, BeforeValidator(_count)]
-Version = Annotated[Literal["1.2", "1.3"], BeforeValidator(str)]
 PlainName = Annotated[str, AfterValidator(_check_plain_name)]
 SecretName = Annotated[str, AfterValidator(_check_field_name)]
-Address = Annotated[str, AfterValidator(_check_bind_address)]
