@@ -9,8 +9,8 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from streamer.importers import Surroundings
 from streamer.importers.file import FileImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 TYPE = FileImporterType()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from streamer.importers import Surroundings
 from streamer.importers.ftp import FtpImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 TYPE = FtpImporterType()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 
@@ -52,21 +53,24 @@ class Talk:
         self._listener.settimeout(20)
         return self._listener.getsockname()[1]
 
-    def data_connection(self):
+    def data_connection(self, *, in_the_clear=False):
         """The data connection that has come, under TLS if the control connection is."""
-        connection, _ = self._listener.accept()
-        if self.origin.tls is not None:
+        listener = self._listener
+        if listener is None:
+            raise ConnectionAbortedError  # its client is gone, or named no way for it
+        connection, _ = listener.accept()
+        if self.origin.tls is not None and not in_the_clear:
             connection = _under_tls(self.origin.tls, connection)
         return connection
 
-    def send_content(self, content, *, reset=False):
-        """Send content over the data connection and close that."""
+    def send_content(self, content, *, reset=False, is_torn=False):
+        """Send content over the data connection and close that; torn, TLS has no last word."""
         with contextlib.suppress(OSError), self.data_connection() as data:
             for start in range(0, len(content), CHUNK):
                 data.sendall(content[start : start + CHUNK])
             if reset:
                 data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            elif self.origin.tls is not None:
+            elif self.origin.tls is not None and not is_torn:
                 data.unwrap()
         return True
 
@@ -89,9 +93,15 @@ class Talk:
         self.wire.close()
 
 
+class _Closing(ssl.SSLSocket):
+    """Python's ssl forgets to close a socket that was reset before it is wrapped."""
+
+    def __del__(self):
+        self.close()
+
+
 def _under_tls(tls, connection):
-    # Python's ssl forgets to close a socket that was reset before it is wrapped.
-    connection.recv(1, socket.MSG_PEEK)
+    tls.sslsocket_class = _Closing
     return tls.wrap_socket(connection, server_side=True)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -26,6 +28,7 @@ with warnings.catch_warnings():
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.filesystems import AbstractedFS
     from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler
+    from pyftpdlib.ioloop import IOLoop
     from pyftpdlib.servers import FTPServer
 
 STARTING_SECONDS = 20
@@ -34,11 +37,41 @@ logging.getLogger("pyftpdlib").addHandler(logging.NullHandler())
 logging.getLogger("pyftpdlib").propagate = False
 
 
+class _OneByOne:
+    """An epoll that tells of one descriptor at a time.
+
+    Of several, pyftpdlib hands what is said of a connection that it has just closed to the one that
+    it has just accepted under the same number, and closes that, too.
+    """
+
+    def __init__(self):
+        self._poller = select.epoll()
+
+    def poll(self, timeout):
+        return self._poller.poll(timeout, 1)
+
+    def __getattr__(self, name):
+        return getattr(self._poller, name)
+
+
+class _Loop(IOLoop):
+    """A loop of its own for each server; else all of a process would share one."""
+
+    _poller = _OneByOne
+
+
 class _Files(AbstractedFS):
-    """A folder in which what is named `broken` cannot be read to its end."""
+    """A folder in which what is named `broken` cannot be read to its end.
+
+    pyftpdlib forgets a file whose client has left by the time that it says 150; so all are kept,
+    and closed when the server ends.
+    """
+
+    opened: list
 
     def open(self, filename, mode):
         file = super().open(filename, mode)
+        self.opened.append(file)
         return _Broken(file) if Path(filename).name == "broken" else file
 
 
@@ -82,6 +115,7 @@ class PyftpdServer:
     ):
         self.commands = []
         self.logins = 0
+        self._opened = []
         authorizer = DummyAuthorizer()
         authorizer.add_user(username, password, str(folder), perm="elr")
         if (folder / "forbidden").exists():
@@ -91,7 +125,7 @@ class PyftpdServer:
         members = {
             "authorizer": authorizer,
             "proto_cmds": known,
-            "abstracted_fs": _Files,
+            "abstracted_fs": type("Files", (_Files,), {"opened": self._opened}),
             "use_sendfile": False,
             "auth_failed_timeout": 0,
             "tls_control_required": True,
@@ -100,10 +134,12 @@ class PyftpdServer:
             "on_login": self._on_login,
             "pre_process_command": self._noting(handler),
         }
-        self._server = FTPServer(("127.0.0.1", 0), type("Handler", (handler,), members | settings))
+        handler = type("Handler", (handler,), members | settings)
+        self._server = FTPServer(("127.0.0.1", 0), handler, ioloop=_Loop())
         self.port = self._server.address[1]
         self.url = f"{'ftps' if tls == 'implicit' else 'ftp'}://127.0.0.1:{self.port}/"
         self._is_stopping = threading.Event()
+        self._is_cutting = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self):
@@ -128,10 +164,21 @@ class PyftpdServer:
         """What was asked, without arguments."""
         return [command.partition(" ")[0] for command in self.commands]
 
+    def cut(self):
+        """Close the data connections that are open, and say nothing of it."""
+        self._is_cutting.set()
+
     def _serve(self):
         while not self._is_stopping.is_set():
             self._server.serve_forever(timeout=0.005, blocking=False)
+            if self._is_cutting.is_set():
+                self._is_cutting.clear()
+                for each in list(self._server.ioloop.socket_map.values()):
+                    if isinstance(each, DTPHandler):
+                        each.close()
         self._server.close_all()
+        for file in self._opened:
+            file.close()
 
     def _handler(self, tls, server_file):
         if tls is None:
@@ -221,9 +268,27 @@ class Vsftpd:
             os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait()
 
+    @property
+    def open_connections(self):
+        """Sessions, each of which is a process."""
+        return len(self._sessions())
+
+    def cut(self):
+        """End every session in whatever it does, without a word."""
+        for session in self._sessions():
+            os.kill(session, signal.SIGKILL)
+
+    def verbs(self):
+        """What was asked, without arguments."""
+        return re.findall(r'FTP command: Client "[^"]*", "([A-Z]+)', self.log_text())
+
     def log_text(self):
         """All that it has written: commands and replies."""
         return self._log_file.read_text()
+
+    def _sessions(self):
+        pid = self._process.pid
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
     def _listens(self):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from disks import descriptors_below
 
-from streamer.downloaders.beneath import MAX_LINKS, open_beneath
+from streamer.downloaders.beneath import MAX_FOLDERS, MAX_LINKS, open_beneath
 
 NOBODY = 65534
 
@@ -185,6 +185,24 @@ def test_links_may_follow_each_other_up_to_a_bound(root):
 
     assert b"file" == read(root, f"{MAX_LINKS}")
     assert errno.ELOOP == refusal(root, f"{MAX_LINKS + 1}")
+
+
+@pytest.mark.parametrize("is_linked", [False, True], ids=["by-name", "by-link"])
+def test_folders_may_lie_in_each_other_up_to_a_bound(root, is_linked):
+    """Each is held open: who may make folders would take every descriptor that there is."""
+    depth = MAX_FOLDERS - 1
+    folder = root.joinpath(*["d"] * depth)
+    (folder / "d").mkdir(parents=True)
+    for path in (folder / "f", folder / "d" / "f"):
+        path.write_bytes(b"deep")
+    deep, deeper = (f"{'d/' * count}f" for count in (depth, depth + 1))
+    if is_linked:
+        (root / "deep").symlink_to(deep)
+        (root / "deeper").symlink_to(deeper)
+        deep, deeper = "deep", "deeper"
+
+    assert b"deep" == read(root, deep)
+    assert errno.EMLINK == refusal(root, deeper)
 
 
 def test_circle_of_links_ends(root):

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from streamer.downloaders.addresses import anywhere, is_public
 from streamer.downloaders.dialing import DELAY_SECONDS, MAX_ADDRESSES, AdmittedEndpoint
-from streamer.errors import OriginUnreachable
+from streamer.errors import OriginProhibited, OriginUnreachable
 
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:220:1:248:1893:25c8:1946"
@@ -77,7 +77,7 @@ def test_name_without_an_admitted_address_is_not_connected_to():
     connecting = Connecting("127.0.0.1", "::1")
 
     (failure,) = connecting.results
-    assert failure.check(OriginUnreachable)
+    assert failure.check(OriginProhibited)
     assert failure.value.args == ("its address is not public",)
     assert connecting.connected_to == []
 

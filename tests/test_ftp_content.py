@@ -10,16 +10,16 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from streamer.downloaders.credentials import Origin
 from streamer.downloaders.ftp import FtpAccess
 from streamer.downloaders.ftp_content import FAREWELL_SECONDS, FtpDownload
 from streamer.downloaders.ftp_control import Control
 from streamer.downloaders.ftp_data import DataConnection
-from streamer.downloaders.ftp_places import Server
 from streamer.downloaders.ftp_session import Retrieval, Session
 from streamer.downloaders.limits import ByteRate, Slots
 from streamer.errors import ContentTruncated, OriginCrowded
 
-SERVER = Server("ftp", "h", 21)
+SERVER = Origin("ftp", "h", 21)
 
 
 class Wire(StringTransport):
@@ -40,7 +40,7 @@ class Transfer:
         self.taken = Deferred.fromCoroutine(self.control.greeting())
         self.begun = Deferred.fromCoroutine(self.control.begin(b"RETR f"))
         self.control.dataReceived(b"150 now\r\n")
-        self.session = Session(self.control, None, None)
+        self.session = Session(self.control, None, None, 0)
         self.wire = Wire()
         self.data = DataConnection(is_tls=False)
         self.data.makeConnection(self.wire)

@@ -84,12 +84,11 @@ def test_login_that_fails_says_whether_to_come_back(replies, error):
         (Reply(502), OriginRefused, 501),
         (Reply(530), OriginForbids, 401),
         (Reply(532), OriginForbids, 401),
-        (Reply(550, "f: No such file or directory"), OriginLacksIt, 404),
-        (Reply(550, "Failed to open file."), OriginLacksIt, 404),
+        (Reply(550, "Not for you"), OriginRefused, 501),
         (Reply(550, "f: Permission denied"), OriginForbids, 403),
         (Reply(550, "Not enough privileges."), OriginForbids, 403),
         (Reply(550, "Access is denied."), OriginForbids, 403),
-        (Reply(553), OriginLacksIt, 404),
+        (Reply(553), OriginRefused, 501),
         (Reply(226), OriginRefused, 501),
     ],
 )
@@ -101,6 +100,24 @@ def test_refusal_is_named_by_its_code_and_its_words(reply, error, status):
     assert reply.text not in str(refusal) or not reply.text
 
 
+@pytest.mark.parametrize(
+    ("reply", "error", "status"),
+    [
+        (Reply(550, "f: No such file or directory"), OriginLacksIt, 404),
+        (Reply(550, "Failed to open file."), OriginLacksIt, 404),
+        (Reply(550, "f: Permission denied"), OriginForbids, 403),
+        (Reply(553), OriginLacksIt, 404),
+        (Reply(450, "busy"), OriginFailing, 503),
+        (Reply(226), OriginRefused, 501),
+    ],
+)
+def test_refusal_of_a_file_may_say_that_it_is_not_there(reply, error, status):
+    """Nothing else that is refused says so."""
+    refusal = say.refusal_of_file(reply)
+
+    assert (error, status) == (type(refusal), refusal.received_status)
+
+
 @pytest.mark.parametrize("code", [220, 230])
 def test_greeting_of_a_server_that_is_ready_is_taken(code):
     """RFC 959 section 5.4."""
@@ -108,7 +125,8 @@ def test_greeting_of_a_server_that_is_ready_is_taken(code):
 
 
 @pytest.mark.parametrize(
-    ("code", "error"), [(421, OriginBusy), (530, OriginForbids), (500, OriginRefused)]
+    ("code", "error"),
+    [(421, OriginBusy), (530, OriginForbids), (500, OriginRefused), (550, OriginRefused)],
 )
 def test_greeting_that_refuses_is_an_error(code, error):
     """Nothing is asked then."""

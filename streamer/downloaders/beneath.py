@@ -28,6 +28,10 @@ from typing import NamedTuple
 MAX_LINKS = 40
 """On one way, as in Linux."""
 
+MAX_FOLDERS = 100
+"""Held open on one way, the root included. Mirrors have ten; who may make folders and links could
+have us hold every descriptor of the process."""
+
 # With O_DIRECTORY, O_PATH mounts what an automounter has there; it needs no right to list it.
 _ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER_FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
@@ -46,8 +50,8 @@ def open_beneath(root: bytes, names: Iterable[bytes]) -> Opened:
 
     The root is an absolute path without a trailing slash, and may be a link itself. Raises
     `OSError`, among others with ENODEV where there is no such root, EXDEV for what leads out, ELOOP
-    for too many links, ENXIO for what is neither a file nor a folder, and EAGAIN for what changes
-    meanwhile. Leaves no other descriptor open.
+    for too many links, EMLINK for too many folders in each other, ENXIO for what is neither a file
+    nor a folder, and EAGAIN for what changes meanwhile. Leaves no other descriptor open.
     """
     way = [_open_root(root)]
     try:
@@ -85,8 +89,7 @@ def _walk(root: bytes, way: list[int], ahead: deque[bytes]) -> Opened:
         elif not stat.S_ISDIR(mode):
             raise OSError(errno.ENOTDIR, "it is no folder")
         else:
-            with _changes_named():
-                way.append(os.open(name, _FOLDER_FLAGS, dir_fd=way[-1]))
+            _go_into(way, name)
     raise OSError(errno.EISDIR, "it is a folder")
 
 
@@ -99,6 +102,13 @@ def _changes_named() -> Iterator[None]:
         if error.errno in (errno.EINVAL, errno.ELOOP, errno.ENOTDIR):
             raise OSError(errno.EAGAIN, "it changed meanwhile") from error
         raise
+
+
+def _go_into(way: list[int], name: bytes) -> None:
+    if len(way) == MAX_FOLDERS:
+        raise OSError(errno.EMLINK, "too many folders lie in each other")
+    with _changes_named():
+        way.append(os.open(name, _FOLDER_FLAGS, dir_fd=way[-1]))
 
 
 def _go_back(way: list[int]) -> None:

@@ -44,7 +44,7 @@ from streamer.downloaders.tls import OriginPolicy, TlsSettings
 from streamer.downloaders.tunnels import ProxyEndpoint, TunnelEndpoint
 from streamer.downloaders.verbatim import OriginAgent, read_uri
 from streamer.downloaders.watched import WatchedEndpoint
-from streamer.errors import OriginUnreachable
+from streamer.errors import OriginProhibited
 
 CACHED_SECONDS = 30
 """Below the keep-alive of common origins (nginx 75 s), so that reuse seldom meets a closed end."""
@@ -106,7 +106,7 @@ class Connections:
 
         `is_learned` is false where an operator wrote the URL, into an entry say: it may lead
         anywhere, too, and still sees no client certificate. The agent follows no redirect and
-        decodes nothing. Raises `OriginUnreachable` where a proxy would be asked for a host that the
+        decodes nothing. Raises `OriginProhibited` where a proxy would be asked for a host that the
         URL may not lead to.
         """
         circle = self._learned if is_learned and not self._is_trusted(url) else self._own
@@ -164,9 +164,9 @@ class Circle:
 
     def _check_name(self, host: str) -> None:
         if not _HOST.fullmatch(host):
-            raise OriginUnreachable("its URL cannot be used")
+            raise OriginProhibited("its URL cannot be used")
         if not self._admits_name(host):
-            raise OriginUnreachable("its address is not public")
+            raise OriginProhibited("its address is not public")
 
     def _make_room(self, origin: tuple[bytes, bytes, int]) -> None:
         if origin not in self._origins and len(self._origins) == MAX_ORIGINS:

@@ -35,7 +35,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from streamer.downloaders.addresses import Rule
-from streamer.errors import OriginUnreachable
+from streamer.errors import OriginProhibited
 
 DELAY_SECONDS = 0.25
 """RFC 8305 section 8: how long an address is tried alone."""
@@ -66,7 +66,7 @@ class AdmittedEndpoint:
         self._bind_address = bind_address
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fail with `OriginUnreachable` where the host has addresses and none is admitted.
+        """Fail with `OriginProhibited` where the host has addresses and none is admitted.
 
         With `DNSLookupError` where it has none, else as the last of the attempts did.
         """
@@ -98,7 +98,7 @@ async def admitted_addresses(
         raise DNSLookupError
     admitted = [each for each in found if admits(each.host)]
     if not admitted:
-        raise OriginUnreachable("its address is not public")
+        raise OriginProhibited("its address is not public")
     return admitted
 
 

@@ -26,6 +26,7 @@ from twisted.web.error import SchemeNotSupported
 from streamer.errors import (
     OriginError,
     OriginNonsense,
+    OriginProhibited,
     OriginTimedOut,
     OriginTLSFailed,
     OriginUnreachable,
@@ -55,7 +56,7 @@ def origin_errors() -> Iterator[None]:
     ) as error:
         raise _named(error) from error
     except (ValueError, SchemeNotSupported) as error:
-        raise OriginUnreachable("its URL cannot be used") from error
+        raise OriginProhibited("its URL cannot be used") from error
 
 
 def _first_reason(reasons: list[Failure]) -> Exception:

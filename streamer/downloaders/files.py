@@ -62,6 +62,7 @@ _REFUSALS: Mapping[int, str] = {
     # What `beneath` finds.
     errno.EXDEV: "a link leads out of its root",
     errno.ELOOP: "too many links lead to it",
+    errno.EMLINK: "it lies too deep",
     errno.EISDIR: "it is a folder",
     errno.ENXIO: "it is no regular file",
 }

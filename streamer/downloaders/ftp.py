@@ -12,28 +12,19 @@ when its content is over. On every other way out, cancellation included, they go
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from streamer.downloaders.credentials import Origin
 from streamer.downloaders.faults import origin_errors
 from streamer.downloaders.ftp_content import FtpDownload
 from streamer.downloaders.ftp_control import HungUp
-from streamer.downloaders.ftp_places import Server, path_of, server_of
+from streamer.downloaders.ftp_places import path_of, server_of
 from streamer.downloaders.ftp_pool import Sessions
 from streamer.downloaders.ftp_session import Retrieval, Session
 from streamer.downloaders.limits import ByteRate, Slot, Slots
-from streamer.errors import (
-    OriginBusy,
-    OriginCrowded,
-    OriginError,
-    OriginUnreachable,
-)
+from streamer.downloaders.queueing import Queueing, on_a_slot
+from streamer.errors import OriginBusy, OriginProhibited
 from streamer.ranges import ByteRange
-
-T = TypeVar("T")
 
 
 class FtpDownloader:
@@ -50,7 +41,7 @@ class FtpDownloader:
         try:
             server, path = server_of(self._url), path_of(self._url)
         except ValueError:
-            raise OriginUnreachable("its URL cannot be used") from None
+            raise OriginProhibited("its URL cannot be used") from None
         return await self._access.open(server, path, span)
 
 
@@ -65,22 +56,11 @@ class FtpAccess:
         self._rate = rate
         self._clock = clock
 
-    async def open(self, server: Server, path: bytes, span: ByteRange | None) -> FtpDownload:
+    async def open(self, server: Origin, path: bytes, span: ByteRange | None) -> FtpDownload:
         """Complete when the server has begun to send; raises an `OriginError`."""
-        began_at = self._clock.seconds()
-        slot = await self._slots.take()
-        waited_seconds = self._clock.seconds() - began_at
-        try:
-            session, retrieval = await _unless_cancelled(self._retrieve(server, path, span))
-        except CancelledError:
-            slot.release()
-            if 2 * waited_seconds > self._clock.seconds() - began_at:
-                # Who has queued here for most of its time has learned nothing of the origin.
-                raise OriginCrowded(self._slots.limit) from None
-            raise
-        except BaseException:
-            slot.release()
-            raise
+        (session, retrieval), slot = await on_a_slot(
+            self._slots, Queueing(self._clock), lambda: self._retrieve(server, path, span)
+        )
         return FtpDownload(
             session,
             retrieval,
@@ -94,7 +74,7 @@ class FtpAccess:
         self._sessions.close()
 
     async def _retrieve(
-        self, server: Server, path: bytes, span: ByteRange | None
+        self, server: Origin, path: bytes, span: ByteRange | None
     ) -> tuple[Session, Retrieval]:
         with origin_errors():
             session = self._sessions.rested(server)
@@ -107,7 +87,7 @@ class FtpAccess:
             return await self._retrieve_by(session, server, path, span)
 
     async def _retrieve_by(
-        self, session: Session, server: Server, path: bytes, span: ByteRange | None
+        self, session: Session, server: Origin, path: bytes, span: ByteRange | None
     ) -> tuple[Session, Retrieval]:
         try:
             return session, await session.retrieve(path, span)
@@ -115,32 +95,9 @@ class FtpAccess:
             self._sessions.give_back(server, session)
             raise
 
-    def _release(self, server: Server, session: Session, slot: Slot) -> None:
+    def _release(self, server: Origin, session: Session, slot: Slot) -> None:
         self._sessions.give_back(server, session)
         slot.release()
-
-
-async def _unless_cancelled(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; cancelled, it is a cancellation whatever the work makes of that.
-
-    The look-up of a name makes an unknown name of it.
-    """
-    running = Deferred.fromCoroutine(work)
-    is_cancelled = False
-
-    def cancel(_: object) -> None:
-        nonlocal is_cancelled
-        is_cancelled = True
-        running.cancel()
-
-    outcome: Deferred[T] = Deferred(cancel)
-    running.addCallbacks(outcome.callback, outcome.errback)
-    try:
-        return await outcome
-    except OriginError as error:
-        if is_cancelled:
-            raise CancelledError from error
-        raise
 
 
 def _name(url: str) -> str:

@@ -14,6 +14,9 @@ on the control connection after that.
 | not told | all until a clean end | all sent | whole |
 | not told | | anything else | broken off |
 
+What is more than the size is left out, and the rest delivered: all that was asked for has come
+then, so its digest decides, and nobody goes on behind the beginning that came in place of the end.
+
 A span that ends within the file is cut: FTP can say where to begin and not where to end, so its
 connections are closed when enough has come. That REST was honoured shows only where a file is read
 to its end; within one, 350 is a server's word for it, as a Content-Range is in HTTP.
@@ -35,15 +38,13 @@ from streamer.downloaders.ftp_dialogues import has_sent_all
 from streamer.downloaders.ftp_replies import Reply
 from streamer.downloaders.ftp_session import Retrieval, Session
 from streamer.downloaders.limits import ByteRate
+from streamer.downloaders.throttle import Throttle
 from streamer.errors import ContentTruncated, OriginError, OriginNonsense
 from streamer.interfaces import Sink
 from streamer.model import OriginResponse
 
 FAREWELL_SECONDS = 5
 """How long the last word is waited for where every byte has come."""
-
-SIGN_OF_LIFE_SECONDS = 1
-"""How often a sink hears that content is held back; far below any time limit on silence."""
 
 
 class FtpDownload:
@@ -62,15 +63,13 @@ class FtpDownload:
         self._session = session
         self._data = retrieval.data
         self._clock = clock
-        self._rate = rate
+        self._throttle = Throttle(rate, clock, self._say_nothing, self._flow)
         self._on_over = on_over
         self._is_cut = retrieval.span is not None and retrieval.span.last + 1 != retrieval.size
         self._sink: Sink | None = None
         self._is_over = False
         self._is_paused = False
         self._received_bytes = 0
-        self._held_seconds = 0.0
-        self._waking: IDelayedCall | None = None
         self._farewell: Deferred[Any] | None = None
         self._alarm: IDelayedCall | None = None
         self._data.give_to(self)
@@ -95,27 +94,33 @@ class FtpDownload:
         """Let the connection flow while nobody has a reason to hold it back."""
         if self._is_over or self._farewell is not None:
             return
-        if self._sink is None or self._is_paused or self._waking is not None:
+        if self._sink is None or self._is_paused or self._throttle.holds:
             self._data.hold()
         else:
             self._data.resume()
 
+    def _say_nothing(self) -> None:
+        if self._sink is not None:
+            self._sink.content_received(b"")
+
     # -- ftp_data.Receiver
 
     def data_received(self, data: bytes) -> None:
-        left = None if self.response.length is None else self.response.length - self._received_bytes
-        if left is not None and len(data) > left:
-            if not self._is_cut:
-                self._end(OriginNonsense("it sends more than the size that it told"))
-                return
-            data = data[:left]
+        length = self.response.length
+        is_too_much = length is not None and self._received_bytes + len(data) > length
+        if length is not None:
+            data = data[: length - self._received_bytes]
         self._received_bytes += len(data)
         if self._sink is not None:
             self._sink.content_received(data)
-        if self._is_cut and self._received_bytes == self.response.length:
+        if self._is_cut and self._received_bytes == length:
             self._end(None)
+        elif is_too_much:
+            self._end(OriginNonsense("it sends more than the size that it told"))
         else:
-            self._throttle(len(data))
+            self._throttle.account(len(data))
+            if self._throttle.holds:
+                self._flow()
 
     def data_ended(self, *, is_clean: bool) -> None:
         length = self.response.length
@@ -147,40 +152,14 @@ class FtpDownload:
         if self._is_over:
             return
         self._is_over = True
-        for call in (self._waking, self._alarm):
-            if call is not None and call.active():
-                call.cancel()
-        self._waking = self._alarm = None
+        self._throttle.stop()
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self._alarm = None
         self._data.abort()
         if self._farewell is not None:
             self._farewell.cancel()
         self._on_over()
-
-    # -- the limit of bytes
-
-    def _throttle(self, count: int) -> None:
-        """Account for what has come, and hold back what comes next for as long as is owed."""
-        if self._rate is None or self._is_over:
-            return
-        self._held_seconds = self._rate.owed_seconds(count)
-        if self._held_seconds > 0 and self._waking is None:
-            self._wait()
-            self._flow()
-
-    def _wait(self) -> None:
-        step = min(self._held_seconds, SIGN_OF_LIFE_SECONDS)
-        self._held_seconds -= step
-        self._waking = self._clock.callLater(step, self._wake)
-
-    def _wake(self) -> None:
-        self._waking = None
-        if self._sink is not None:
-            self._sink.content_received(b"")
-        if self._is_over:
-            return
-        if self._held_seconds > 0:
-            self._wait()
-        self._flow()
 
 
 def _response(retrieval: Retrieval) -> OriginResponse:

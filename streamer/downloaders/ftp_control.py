@@ -62,8 +62,14 @@ class Control(Protocol):
 
     @property
     def peer(self) -> str:
-        """The address of the server."""
-        return str(self._wire().getPeer().host)
+        """The server's IP address."""
+        return self.address[0]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The server's IP address and port."""
+        peer = self._wire().getPeer()
+        return str(peer.host), int(peer.port)
 
     async def greeting(self) -> Reply:
         """The first reply, which a busy server announces (120)."""
@@ -181,6 +187,8 @@ class Control(Protocol):
         self._is_tls_new = self._is_tls_new and not replies
         for reply in replies:
             self._hand_over(reply)
+        if not self._owed and not self._reader.is_between:
+            self._break(_unasked())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._over is None:

@@ -9,12 +9,13 @@ sends and waits. No words of a server leave this module: they may repeat a path.
 | 421, and 530 where it says that too many are there | `OriginBusy` |
 | 4yz | `OriginFailing`: the same may work a moment later (RFC 959 section 4.2.1) |
 | 530, 532, 332: who are you | `OriginForbids` |
-| 550, where it says that it is about permissions | `OriginForbids` |
-| 550, 553 | `OriginLacksIt` |
+| 550 and 553, where they say that it is about permissions | `OriginForbids` |
+| 550, 553, of a file | `OriginLacksIt` |
 | any other | `OriginRefused` |
 
 The errors hold statuses of HTTP, since that is what `Proxy-Status` and the log know. `ENOENT` and
-`EACCES` are both 550, and only the words tell them apart; where they do not, it is not there.
+`EACCES` are both 550, and only the words tell them apart; where they do not, it is not there. Who
+is turned away with 550 before a file was named has learned nothing of any file.
 """
 
 from __future__ import annotations
@@ -54,8 +55,14 @@ _CROWDED = re.compile(r"too many|maximum|limit|try (again )?later", re.IGNORECAS
 _FORBIDDEN = re.compile(r"permission|denied|privilege|not allowed|forbidden", re.IGNORECASE)
 
 
+def refusal_of_file(reply: Reply) -> OriginAnsweredOtherwise:
+    """What a reply to SIZE or RETR says that is not the one that was wanted; the table above."""
+    is_about_it = reply.code in (550, 553) and not _FORBIDDEN.search(reply.text)
+    return OriginLacksIt(404) if is_about_it else refusal(reply)
+
+
 def refusal(reply: Reply) -> OriginAnsweredOtherwise:
-    """What a reply says that is not the one that was wanted; the table above."""
+    """The same of a reply to anything else."""
     match reply.code:
         case 421:
             return OriginBusy(503)
@@ -63,10 +70,8 @@ def refusal(reply: Reply) -> OriginAnsweredOtherwise:
             return OriginBusy(503)
         case 530 | 532 | 331 | 332:
             return OriginForbids(401)
-        case 550 if _FORBIDDEN.search(reply.text):
+        case 550 | 553 if _FORBIDDEN.search(reply.text):
             return OriginForbids(403)
-        case 550 | 553:
-            return OriginLacksIt(404)
     return OriginFailing(503) if reply.kind == 4 else OriginRefused(501)
 
 
@@ -123,7 +128,7 @@ def ask_for_size(path: bytes) -> Dialogue[int | None]:
     """
     reply = yield b"SIZE " + path
     if reply.code in (421, 550):
-        raise refusal(reply)
+        raise refusal_of_file(reply)
     if reply.kind != 2:
         return None
     match = _SIZE.fullmatch(reply.text)

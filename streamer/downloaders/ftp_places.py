@@ -6,43 +6,28 @@ session has no state of its own. Its bytes are those of the URL, percent-decoded
 untouched: what character set they are in is between the operator and the server (RFC 2640).
 
 Refused is whatever would end a command early, or could be understood in two ways: CR, LF and NUL
-(RFC 959 section 5.3, RFC 2640 section 3.1), credentials, a query, a fragment, a path of nothing.
+(RFC 959 section 5.3, RFC 2640 section 3.1), credentials, a query, a fragment, a path of nothing. So
+is the byte FF, with which commands of Telnet begin (RFC 854): ProFTPD takes them out of a path and
+wants that byte twice, vsftpd takes each for itself.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
+
+from streamer.downloaders.credentials import Origin, read_origin
 
 PORTS = {"ftp": 21, "ftps": 990}
 
-_HOST = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]")
-_AUTHORITY = re.compile(rf"({_HOST.pattern})(:[0-9]*)?")
-_ENDS_A_COMMAND = re.compile(rb"[\r\n\0]")
+_NOT_IN_A_COMMAND = re.compile(rb"[\r\n\0\xff]")
 _TYPE = re.compile(r";type=([A-Za-z])\Z")
 
 
-class Server(NamedTuple):
-    """Scheme, host in lower case and without brackets, and port: what fails and recovers as one."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-
-def server_of(url: str) -> Server:
+def server_of(url: str) -> Origin:
     """The server that a URL leads to; raises `ValueError` where it leads to none of FTP."""
-    parts = urlsplit(url)
-    host = parts.hostname if _AUTHORITY.fullmatch(parts.netloc) else None
-    if parts.scheme not in PORTS or host is None or parts.port == 0:
-        raise ValueError("no server of FTP")
-    return Server(parts.scheme, host, parts.port or PORTS[parts.scheme])
+    return read_origin(url, PORTS)
 
 
 def path_of(url: str) -> bytes:
@@ -55,7 +40,7 @@ def path_of(url: str) -> bytes:
             raise ValueError("content is fetched as it is")
         text = text[: kind.start()]
     path = unquote_to_bytes(text)
-    if not path or _ENDS_A_COMMAND.search(path):
+    if not path or _NOT_IN_A_COMMAND.search(path):
         raise ValueError("no path of FTP")
     return path
 
@@ -76,10 +61,10 @@ class Logins:
     """The importer's own login, and the servers that may see it; all others see a stranger."""
 
     own: Login
-    trusted: frozenset[Server]
+    trusted: frozenset[Origin]
 
-    def is_trusted(self, server: Server) -> bool:
+    def is_trusted(self, server: Origin) -> bool:
         return server in self.trusted
 
-    def at(self, server: Server) -> Login:
+    def at(self, server: Origin) -> Login:
         return self.own if self.is_trusted(server) else ANONYMOUS

@@ -4,7 +4,8 @@ One pool belongs to one importer, and within it a session is used for its own se
 no login is ever shared. A session comes here when its last file was sent and acknowledged, which is
 the only time at which nothing of it can be left over; any other is closed instead. It leaves when
 it is used, when it has rested long enough, when the server closes it or says anything at all, and
-when it is in the way: together with those in use there are never more than `most`.
+when it is in the way: together with those in use there are never more than `most`. One that has
+become old does not rest any more, however busy it is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from streamer.downloaders.ftp_places import Logins, Server
+from streamer.downloaders.credentials import Origin
+from streamer.downloaders.ftp_places import Logins
 from streamer.downloaders.ftp_session import Dial, Session
+
+MAX_AGE_SECONDS = 900
+"""How old a session is at most when a file is asked for. Content resumes its TLS session, which
+servers forget: ProFTPD after half an hour. And a name may stand for another address by then."""
 
 
 class _Resting(NamedTuple):
-    server: Server
+    server: Origin
     session: Session
     alarm: IDelayedCall
 
@@ -39,7 +45,7 @@ class Sessions:
         self._resting: deque[_Resting] = deque()
         self._used = 0
 
-    def rested(self, server: Server) -> Session | None:
+    def rested(self, server: Origin) -> Session | None:
         """A session that has been used before, the latest one, if there is any."""
         for resting in reversed(self._resting):
             if resting.server == server:
@@ -48,7 +54,7 @@ class Sessions:
                 return resting.session
         return None
 
-    async def begin(self, server: Server) -> Session:
+    async def begin(self, server: Origin) -> Session:
         """A new session, for which one that rests may have to go."""
         while self._resting and len(self._resting) + self._used >= self._most:
             self._close(self._resting[0])
@@ -59,13 +65,15 @@ class Sessions:
             self._used -= 1
             raise
 
-    def give_back(self, server: Server, session: Session) -> None:
+    def give_back(self, server: Origin, session: Session) -> None:
         """Let a session rest if it can be used again, and close it if not."""
         self._used -= 1
-        if not session.is_reusable or not self._rest_seconds:
+        young_seconds = session.began_at + MAX_AGE_SECONDS - self._clock.seconds()
+        seconds = min(self._rest_seconds, young_seconds)
+        if not session.is_reusable or seconds <= 0:
             session.drop()
             return
-        alarm = self._clock.callLater(self._rest_seconds, lambda: self._close(resting))
+        alarm = self._clock.callLater(seconds, lambda: self._close(resting))
         resting = _Resting(server, session, alarm)
         session.control.on_over = lambda: self._wake(resting)
         self._resting.append(resting)

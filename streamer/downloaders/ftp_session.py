@@ -1,44 +1,29 @@
 """A session with an FTP server: logged in once, asked for one file after the other.
 
-Joins the control connection, what is said on it, and the data connections that it leads to. Those
-go to the address of the control connection and nowhere else, whatever a server says. Under TLS
-every one resumes the TLS session of the control connection: vsftpd and ProFTPD insist on it, since
-it shows that whoever fetches is who has logged in; and so it shows us that it is the same server.
+Joins the control connection, what is said on it (`ftp_dialogues`), and the data connections that it
+leads to (`ftp_passive`). After a file the session can be used again only if nothing of that file
+can be left over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from OpenSSL import SSL
-from twisted.internet.abstract import isIPv6Address
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError
-from twisted.internet.error import TimeoutError as ConnectTimeoutError
-from twisted.internet.interfaces import (
-    IAddress,
-    IOpenSSLClientConnectionCreator,
-    IProtocol,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-)
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.web.iweb import IPolicyForHTTPS
-from zope.interface import implementer
 
 from streamer.downloaders import ftp_dialogues as say
 from streamer.downloaders.addresses import anywhere
+from streamer.downloaders.credentials import Origin
 from streamer.downloaders.dialing import AdmittedEndpoint
+from streamer.downloaders.ftp_connecting import OneTlsSession, connected
 from streamer.downloaders.ftp_control import Control
 from streamer.downloaders.ftp_data import DataConnection
-from streamer.downloaders.ftp_places import Login, Server
+from streamer.downloaders.ftp_passive import PassiveMode
+from streamer.downloaders.ftp_places import Login
 from streamer.downloaders.ftp_replies import Reply
-from streamer.errors import OriginRefused
 from streamer.ranges import ByteRange
-
-P = TypeVar("P", Control, DataConnection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +57,17 @@ class Dial:
         self._seconds = seconds
         self._explicit_tls = explicit_tls
         self._bind_address = bind_address
+        self._passive = PassiveMode(reactor, seconds, bind_address)
 
-    async def log_in(self, server: Server, login: Login) -> Session:
+    async def log_in(self, server: Origin, login: Login) -> Session:
         """A new session; raises an `OriginError` or what Twisted raises on the way."""
         is_implicit = server.scheme == "ftps"
-        tls = _OneSession(self._creator(server)) if is_implicit or self._explicit_tls else None
+        began_at = self._reactor.seconds()
+        tls = OneTlsSession(self._creator(server)) if is_implicit or self._explicit_tls else None
         where = AdmittedEndpoint(
             self._reactor, server.host, server.port, self._seconds, anywhere, self._bind_address
         )
-        control = await _connected(
+        control = await connected(
             lambda: Control(is_tls=is_implicit), where, tls if is_implicit else None
         )
         try:
@@ -95,18 +82,9 @@ class Dial:
         except BaseException:
             control.drop()
             raise
-        return Session(control, self, tls)
+        return Session(control, self._passive, tls, began_at)
 
-    async def data_connection(
-        self, address: str, port: int, tls: IOpenSSLClientConnectionCreator | None
-    ) -> DataConnection:
-        """Connect to a port that a server has named."""
-        own = None if self._bind_address is None else (self._bind_address, 0)
-        kind = TCP6ClientEndpoint if isIPv6Address(address) else TCP4ClientEndpoint
-        where = kind(self._reactor, address, port, self._seconds, own)
-        return await _connected(lambda: DataConnection(is_tls=tls is not None), where, tls)
-
-    def _creator(self, server: Server) -> IOpenSSLClientConnectionCreator:
+    def _creator(self, server: Origin) -> IOpenSSLClientConnectionCreator:
         creator: IOpenSSLClientConnectionCreator = self._policy.creatorForNetloc(
             server.host.encode("ascii"), server.port
         )
@@ -117,12 +95,16 @@ class Session:
     """One control connection that has logged in, and what is fetched by it, one at a time."""
 
     def __init__(
-        self, control: Control, dial: Dial, tls: IOpenSSLClientConnectionCreator | None
+        self,
+        control: Control,
+        passive: PassiveMode,
+        tls: IOpenSSLClientConnectionCreator | None,
+        began_at: float,
     ) -> None:
         self.control = control
-        self._dial = dial
+        self.began_at = began_at
+        self._passive = passive
         self._tls = tls
-        self._is_extended = True
         self._is_between = True
 
     @property
@@ -136,7 +118,9 @@ class Session:
         A span that the server cannot begin at, or does not say that it has, becomes all of it.
         """
         size = await self.control.hold(say.ask_for_size(path))
-        data = await self._data_connection()
+        # A port that was named and a position that was agreed may outlive a RETR that fails.
+        self._is_between = False
+        data = await self._passive.connect(self.control, self._tls)
         try:
             if span is not None and (size is None or span.last >= size):
                 span = None
@@ -163,70 +147,4 @@ class Session:
     async def _begin(self, path: bytes) -> None:
         reply = await self.control.begin(b"RETR " + path)
         if reply.kind != 1:
-            raise say.refusal(reply)
-
-    async def _data_connection(self) -> DataConnection:
-        """By EPSV; by PASV where that is not offered or leads nowhere, as behind old firewalls."""
-        # A port that was named and a position that was agreed may outlive a RETR that fails.
-        self._is_between = False
-        is_ipv6 = isIPv6Address(self.control.peer)
-        if self._is_extended:
-            port = await self.control.hold(say.ask_for_extended_port())
-            if port is not None:
-                try:
-                    return await self._connect(port)
-                except (ConnectError, ConnectTimeoutError):
-                    if is_ipv6:
-                        raise
-            self._is_extended = is_ipv6
-        if is_ipv6:
-            raise OriginRefused(501)
-        return await self._connect(await self.control.hold(say.ask_for_port(self.control.peer)))
-
-    async def _connect(self, port: int) -> DataConnection:
-        return await self._dial.data_connection(self.control.peer, port, self._tls)
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _OneSession:
-    """TLS of one control connection, which all its data connections resume."""
-
-    def __init__(self, creator: IOpenSSLClientConnectionCreator) -> None:
-        self._creator = creator
-        self._control: SSL.Connection | None = None
-
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
-        if self._control is None:
-            self._control = connection
-        elif (session := self._control.get_session()) is not None:
-            connection.set_session(session)
-        return connection
-
-
-async def _connected(
-    make: Callable[[], P],
-    endpoint: IStreamClientEndpoint,
-    tls: IOpenSSLClientConnectionCreator | None,
-) -> P:
-    if tls is not None:
-        endpoint = wrapClientTLS(tls, endpoint)
-    # What an endpoint connects is the protocol that its factory made, below TLS too.
-    return cast(P, await endpoint.connect(_Making(make)))
-
-
-@implementer(IProtocolFactory)
-class _Making:
-    """A factory of protocols that know nothing of factories."""
-
-    def __init__(self, make: Callable[[], IProtocol]) -> None:
-        self._make = make
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol:
-        return self._make()
-
-    def doStart(self) -> None:
-        """Nothing begins with a connection."""
-
-    def doStop(self) -> None:
-        """Nothing ends with one."""
+            raise say.refusal_of_file(reply)

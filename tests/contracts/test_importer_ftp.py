@@ -6,6 +6,7 @@ The server wants a login for everything, so what is fetched was fetched with it.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from certificates import Authority
@@ -20,9 +21,9 @@ from streamer.errors import (
     OriginTLSFailed,
     OriginUnreachable,
 )
-from streamer.importers import Surroundings
 from streamer.importers.ftp import FtpImporterType
 from streamer.importers.ftp_config import FtpConfig
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.testing.checks import LEAST_BYTES, Subject
 
@@ -77,6 +78,8 @@ class TestFtp(ImporterContract):
         with (
             PyftpdServer(folder, "me", PASSWORD) as server,
             FtpOrigin(b"", greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as other,
+            FtpOrigin(CONTENT, SIZE=b"502 no\r\n") as unsized,
+            FtpOrigin(b"", greeting=b"") as silent,
         ):
             refused = [
                 (f"ftp://127.0.0.1:{free_port()}/f", OriginUnreachable),
@@ -84,7 +87,11 @@ class TestFtp(ImporterContract):
                 (f"ftp://localhost:{server.port}/f", OriginForbids),
                 (f"{other.url}f", OriginNonsense),
             ]
-            yield subject_of(reactor, server, refused)
+            yield replace(
+                subject_of(reactor, server, refused),
+                unsized=source(f"{unsized.url}f"),
+                silent=source(f"{silent.url}f"),
+            )
 
 
 class TestFtpBegunAnew(ImporterContract):

@@ -207,7 +207,9 @@ async def test_login_is_shown_to_trusted_servers_alone(reactor):
     [
         ("greeting", b"421 Too many connections\r\n", OriginBusy),
         ("greeting", b"530 not you\r\n", OriginForbids),
+        ("greeting", b"550 No connections from there\r\n", OriginRefused),
         ("USER", b"530 Sorry, no anonymous logins\r\n", OriginForbids),
+        ("USER", b"550 No such user\r\n", OriginRefused),
         ("USER", b"530 Sorry, the maximum number of clients is connected\r\n", OriginBusy),
         ("PASS", b"530 Login incorrect.\r\n", OriginForbids),
         ("PASS", b"332 Account?\r\n", OriginForbids),
@@ -340,6 +342,32 @@ async def test_session_that_is_closed_while_it_rests_is_not_used(reactor, farewe
 
         first = await fetched(importer)
         await deferLater(reactor, 0.3)
+        second = await fetched(importer)
+        await importer.close()
+
+    assert [WHOLE, WHOLE] == [first, second]
+    assert 2 == server.logins
+
+
+@pytest.mark.parametrize("with_the_last_word", [True, False])
+@ensureDeferred
+async def test_session_on_which_a_reply_has_begun_is_not_used(reactor, with_the_last_word):
+    """Its end would be the first answer to the next file."""
+
+    def retrieve(talk, _):
+        talk.say(b"150 now\r\n")
+        talk.send_content(CONTENT)
+        if with_the_last_word:
+            return talk.say(b"226 done\r\n213 1")
+        talk.say(b"226 done\r\n")
+        time.sleep(0.1)
+        return talk.say(b"213 1")
+
+    with origin(RETR=retrieve) as server:
+        importer = build(reactor, server.url)
+
+        first = await fetched(importer)
+        assert await left_open(reactor, server) == 0
         second = await fetched(importer)
         await importer.close()
 
@@ -488,14 +516,17 @@ async def test_span_beyond_the_end_is_all_of_it(reactor):
 
 @ensureDeferred
 async def test_server_that_only_says_that_it_begins_there_is_found_out(reactor):
-    """It says 350 and sends all, as a proxy of old does."""
+    """It says 350 and sends all, as a proxy of old does; what was asked for is filled with that.
+
+    So the digest of the whole shows that it is wrong, and nobody else goes on behind it.
+    """
     with origin(REST=b"350 of course\r\n") as server:
         importer = build(reactor, server.url)
 
         _, content, error = await fetched(importer, "f", ByteRange(10, SIZE - 1))
 
     assert isinstance(error, OriginNonsense)
-    assert len(content) <= SIZE - 10
+    assert SIZE - 10 == len(content)
 
 
 @ensureDeferred
