@@ -35,7 +35,7 @@ from streamer.errors import (
     OriginTLSFailed,
     OriginUnreachable,
 )
-from streamer.importers.http import join_below, join_url
+from streamer.importers.joining import join_below, join_url
 from streamer.ranges import ByteRange
 
 SECRET = "s3cret-pa55"

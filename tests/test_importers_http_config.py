@@ -11,8 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 
 from streamer.errors import ConfigurationError
-from streamer.importers import Surroundings
 from streamer.importers.http_config import read_config
+from streamer.interfaces import Surroundings
 
 SECRET = "s3cret-pa55"
 
@@ -32,6 +32,7 @@ def test_config_is_stored_with_its_version_and_its_defaults():
         "keep_alive": 30.0,
         "max_retries": 3,
         "allow_private_redirects": False,
+        "allow_linked_mirrors": False,
         "allow_weak_digests": False,
     }
 
@@ -154,6 +155,7 @@ FULL = {
     "max_retries": 1,
     "bind_address": "192.0.2.7",
     "allow_private_redirects": True,
+    "allow_linked_mirrors": True,
     "allow_weak_digests": True,
 }
 
@@ -286,6 +288,8 @@ def test_value_written_as_text_is_read(key, text, expected):
         ({"url": "http://[fe80::1%25eth0]/"}, "url: must name a host, or"),
         ({"url": "http://a..ü/"}, "url: must name a host that IDNA"),
         ({"url": "http://h%41/"}, "url: must name a host"),
+        ({"url": "http://[::1]x/"}, "url: must name a host"),
+        ({"url": "http://a[::1]/"}, "url: must name a host"),
         ({"url": "http://h/a?"}, "url: must not have a query"),
     ],
 )
@@ -322,6 +326,12 @@ def test_client_certificate_is_accepted_with_its_own_key_alone():
             id="credentials-over-http-elsewhere",
         ),
         pytest.param({"url": "http://h/"}, 0, id="http-without-credentials"),
+        pytest.param({"url": "https://h/", "allow_linked_mirrors": True}, 0, id="mirrors"),
+        pytest.param(
+            {"url": "https://h/", "allow_linked_mirrors": True, "allow_weak_digests": True},
+            1,
+            id="mirrors-with-weak-digests",
+        ),
     ],
 )
 def test_operator_is_warned_of_what_is_accepted_and_unsafe(config, count):

@@ -8,7 +8,7 @@ Strategy. One call of `Access.ask` is one use of one connection at a time, whate
 
 What lies between is read and dropped before the next request goes out, so that its connection can
 carry that. The slot belongs to the answer from then on and is released when its content is over.
-On every other way out, cancellation included, it is released here.
+On every other way out, cancellation included, `queueing` releases it.
 
 Kept apart from `http`, which knows what answer it wants; here no status is right or wrong. For each
 hop `credentials` says what may be shown, and `connections` where it may go: to the importer's URL,
@@ -17,12 +17,11 @@ to one that an operator wrote into an entry, or to what an origin named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.iweb import IAgent
@@ -32,9 +31,11 @@ from streamer.downloaders.challenges import Challenge, read_challenge
 from streamer.downloaders.contents import HttpDownload
 from streamer.downloaders.credentials import Credentials, origin_of
 from streamer.downloaders.faults import origin_errors
+from streamer.downloaders.learned import LearnedMirrors
 from streamer.downloaders.limits import ByteRate, RequestRate, Slots
+from streamer.downloaders.queueing import Queueing, on_a_slot
 from streamer.downloaders.tokens import NO_TOKEN, Tokens
-from streamer.errors import OriginCrowded, OriginError, TokenRefused
+from streamer.errors import RedirectRefused, TokenRefused
 from streamer.model import Fields, OriginResponse
 
 MAX_TOKENS_TRIED = 3
@@ -65,12 +66,19 @@ class Access:
     """One importer's way to its origins; shared by its downloads."""
 
     def __init__(
-        self, agents: Agents, credentials: Credentials, limits: Limits, clock: IReactorTime
+        self,
+        agents: Agents,
+        credentials: Credentials,
+        limits: Limits,
+        clock: IReactorTime,
+        learned: LearnedMirrors | None = None,
     ) -> None:
+        """`learned` takes in what origins say of mirrors; None where that is not allowed."""
         self._agents = agents
         self._credentials = credentials
         self._limits = limits
         self._clock = clock
+        self._learned = learned
         self._tokens = Tokens(self._fetch_token, clock)
 
     async def ask(
@@ -88,48 +96,19 @@ class Access:
         merely get a slash: status 302, a relative Location. Its content has to show its end. Raises
         an `OriginError`.
         """
-        queueing = _Queueing(self._clock)
-        with queueing.going_on():
-            slot = await self._limits.slots.take()
-        try:
-            download = await self._within_slot(
-                _Journey(method, url, fields, is_relayed, is_learned, queueing)
-            )
-        except BaseException:
-            slot.release()
-            raise
+        queueing = Queueing(self._clock)
+        journey = _Journey(method, url, fields, is_relayed, is_learned, queueing)
+        download, slot = await on_a_slot(
+            self._limits.slots, queueing, lambda: self._follow(journey)
+        )
         download.when_over(slot.release)
         return download
-
-    async def _within_slot(self, journey: _Journey) -> HttpDownload:
-        """Follow the journey; cancelled, say whose fault it is that the time was over.
-
-        Who has queued here for most of it has learned nothing of the origin.
-        """
-        following = Deferred.fromCoroutine(self._follow(journey))
-        is_cancelled = False
-
-        def cancel(_: object) -> None:
-            nonlocal is_cancelled
-            is_cancelled = True
-            following.cancel()
-
-        answer: Deferred[HttpDownload] = Deferred(cancel)
-        following.addCallbacks(answer.callback, answer.errback)
-        try:
-            return await answer
-        except (CancelledError, OriginError) as error:
-            if not is_cancelled:
-                raise
-            if journey.queueing.was_most:
-                raise OriginCrowded(self._limits.slots.limit) from error
-            # Cancelling the look-up of a name comes back as if the name did not exist.
-            raise CancelledError from error
 
     async def _follow(self, journey: _Journey) -> HttpDownload:
         visited, is_for_good = [journey.url], True
         while True:
             download = await self._authorised(journey, visited[-1])
+            self._learn(journey, visited, download.response)
             status = download.response.status
             if status not in redirects.STATUSES:
                 break
@@ -140,10 +119,24 @@ class Access:
                 if place is not None:
                     return _moved(download, place)
             await self._discarded(download)
-            visited.append(redirects.follow(visited, locations))
+            visited.append(self._next(journey, redirects.follow(visited, locations)))
         if journey.is_relayed and not is_for_good:
             _let_caches_ask_again(download)
         return download
+
+    def _next(self, journey: _Journey, target: str) -> str:
+        """Where a redirect leads; a stranger may not say what is asked with credentials."""
+        is_strangers = journey.is_learned and not self._credentials.is_trusted(journey.url)
+        if is_strangers and self._credentials.is_trusted(target):
+            raise RedirectRefused("it leads from a mirror to where credentials are shown")
+        return target
+
+    def _learn(self, journey: _Journey, visited: Sequence[str], response: OriginResponse) -> None:
+        """Take the word of the origin that an operator named, and of nobody that it leads to."""
+        if self._learned is None or journey.is_learned or journey.is_relayed:
+            return
+        if len({origin_of(url) for url in visited}) == 1:
+            self._learned.hear(journey.url, response)
 
     async def _authorised(self, journey: _Journey, url: str) -> HttpDownload:
         """The answer to a request for `url`, with a token if that is what it takes."""
@@ -211,29 +204,7 @@ class _Journey:
     fields: Fields
     is_relayed: bool
     is_learned: bool
-    queueing: _Queueing
-
-
-class _Queueing:
-    """How long was waited for what is not the origin's to give: a slot, or a turn."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._began_at = clock.seconds()
-        self._seconds = 0.0
-
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        began_at = self._clock.seconds()
-        try:
-            yield
-        finally:
-            self._seconds += self._clock.seconds() - began_at
-
-    @property
-    def was_most(self) -> bool:
-        """Whether it took longer than everything else until now."""
-        return 2 * self._seconds > self._clock.seconds() - self._began_at
+    queueing: Queueing
 
 
 def _values(response: OriginResponse, name: str) -> Sequence[str]:

@@ -6,10 +6,8 @@ be configured is in `http_config`.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -17,14 +15,13 @@ from streamer.downloaders.access import Access, Limits
 from streamer.downloaders.connections import Connections
 from streamer.downloaders.credentials import Credentials, basic, origin_of
 from streamer.downloaders.http import HttpDownloader, HttpRelayer
+from streamer.downloaders.learned import LearnedMirrors
 from streamer.downloaders.limits import ByteRate, RequestRate, Slots
 from streamer.fields import origin_request_fields
-from streamer.importers import Surroundings
 from streamer.importers.http_config import HttpConfig, read_config
+from streamer.importers.joining import join_below, join_url
+from streamer.interfaces import Surroundings
 from streamer.model import Fields, RemoteArtifact
-
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_VISIBLE = re.compile(r"[\x21-\x7e]*")
 
 _log = Logger()
 
@@ -42,8 +39,12 @@ class HttpImporterType:
     def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
         return read_config(config).stored()
 
-    def build(self, config: Mapping[str, object], surroundings: Surroundings) -> HttpImporter:
-        return HttpImporter(read_config(config), surroundings)
+    def build(
+        self, config: Mapping[str, object], surroundings: Surroundings
+    ) -> HttpImporter | MirroredHttpImporter:
+        read = read_config(config)
+        importer = HttpImporter(read, surroundings)
+        return MirroredHttpImporter(importer) if read.allow_linked_mirrors else importer
 
     def warnings(self, config: Mapping[str, object]) -> list[str]:
         """What an operator should hear of a config that is accepted, a sentence each."""
@@ -61,6 +62,8 @@ def warnings_of(config: HttpConfig) -> list[str]:
     trusted = (config.url, *config.credential_origins)
     if has_secret and any(origin_of(url).scheme == "http" for url in trusted):
         found.append("credentials are sent over http: whoever is on the way can read them")
+    if config.allow_linked_mirrors and config.allow_weak_digests:
+        found.append("SHA-1 or MD5 alone may have to vouch for mirrors that an origin names")
     return found
 
 
@@ -97,7 +100,8 @@ class HttpImporter:
             None if config.rate_limit is None else RequestRate(config.rate_limit, clock),
             None if config.bandwidth_limit is None else ByteRate(config.bandwidth_limit, clock),
         )
-        self._access = Access(self._connections, credentials, limits, clock)
+        self._learned = LearnedMirrors(clock.seconds) if config.allow_linked_mirrors else None
+        self._access = Access(self._connections, credentials, limits, clock, self._learned)
 
     def downloader(self, source: RemoteArtifact) -> HttpDownloader:
         return self.downloader_for(join_url(self._url, source.url))
@@ -106,6 +110,13 @@ class HttpImporter:
         """The same for a URL; `is_learned` where no operator wrote it."""
         return HttpDownloader(self._access, url, self._now, self._retries, is_learned=is_learned)
 
+    def places(self, source: RemoteArtifact) -> Sequence[HttpDownloader]:
+        """The source's own place, and the mirrors that its origin has named lately, if allowed."""
+        url = join_url(self._url, source.url)
+        named = () if self._learned is None else self._learned.of(url)
+        mirrors = [self.downloader_for(each, is_learned=True) for each in named]
+        return [self.downloader_for(url), *mirrors]
+
     def relayer(self, path: str) -> HttpRelayer:
         """See `interfaces.RelayingImporter`; raises `ValueError` where a path would lead out."""
         url = join_below(self._url, path)
@@ -113,6 +124,19 @@ class HttpImporter:
 
     async def close(self) -> None:
         await self._connections.close()
+
+
+class MirroredHttpImporter:
+    """The same where origins may name mirrors, so that a source may have several places."""
+
+    def __init__(self, http: HttpImporter) -> None:
+        self._http = http
+        self.relayer = http.relayer
+        self.close = http.close
+
+    async def downloaders(self, source: RemoteArtifact) -> Sequence[HttpDownloader]:
+        """See `interfaces.MirroringImporter`; completes at once."""
+        return self._http.places(source)
 
 
 def _credentials(config: HttpConfig, pseudonym: str) -> Credentials:
@@ -142,32 +166,3 @@ def _own_fields(config: HttpConfig, pseudonym: str) -> Fields:
         return fields
     named = dict(fields) | {"User-Agent": config.user_agent}
     return tuple(named.items())
-
-
-def join_url(base: str, url: str) -> str:
-    """Put a source's URL below an importer's, byte for byte as both were written.
-
-    Not `urljoin`, which would take `libc-1:2.3.deb` for a URL of scheme `libc-1` and drop the last
-    segment of a base without a slash.
-    """
-    if _ABSOLUTE.match(url):
-        return url
-    if url.startswith("/"):
-        parts = urlsplit(base)
-        return f"{parts.scheme}://{parts.netloc}{url}"
-    return f"{base.rstrip('/')}/{url}"
-
-
-def join_below(base: str, path: str) -> str:
-    """Put a client's path behind an importer's URL, and nowhere else (byte for byte, too).
-
-    Raises `ValueError` where some server might understand it to lead out again: dot segments,
-    however they are written, and encoded slashes; and where it is no path.
-    """
-    segments = re.split(r"[/\\]", path.partition("?")[0])
-    # What stands behind a semicolon some servers take off before they look for dot segments.
-    names = [unquote(segment, "latin-1").partition(";")[0] for segment in segments]
-    leads_out = any(name in (".", "..") or "/" in name or "\\" in name for name in names)
-    if leads_out or path.startswith(("/", "\\")) or "#" in path or not _VISIBLE.fullmatch(path):
-        raise ValueError("the path would not stay below the importer's URL")
-    return f"{base.rstrip('/')}/{path}"

@@ -10,9 +10,10 @@ import random
 
 import pytest
 from certificates import Authority
-from importer_contract import ImporterContract, ImporterTypeContract, RelayingContract
-from origins import Origin, cuts, says, serves
-from ranged_origins import serves_by_target, serves_ranges
+from http_type_contract import FIELD, PASSWORD, HttpTypeContract
+from importer_contract import ImporterContract, RelayingContract
+from origins import Origin, cuts, never_answers, says, serves, serves_chunked
+from ranged_origins import serves_by_target, serves_ranges, shifts_range
 from token_service import TokenService
 
 from streamer.errors import (
@@ -24,16 +25,14 @@ from streamer.errors import (
     OriginUnreachable,
     RedirectRefused,
 )
-from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType
 from streamer.importers.http_config import HttpConfig
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.testing.checks import LEAST_BYTES, Subject
 from streamer.testing.relay_checks import RelaySubject
 
 CONTENT = random.Random(1).randbytes(LEAST_BYTES + 123)
-PASSWORD = "s3cret-pa55"
-FIELD = "s3cret-f1eld"
 AUTHORIZATION = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 SECRETS = (PASSWORD, AUTHORIZATION, FIELD)
 TYPE = HttpImporterType()
@@ -55,6 +54,9 @@ def answers():
             "circle": serves(b"", ("Location: /circle",), b"302 Found"),
             "nonsense": says(b"\x00\x01\x02\r\n\r\n"),
             "closed": says(b""),
+            "unsized": serves_chunked(CONTENT),
+            "lying": shifts_range(CONTENT),
+            "silent": never_answers,
         }
     )
 
@@ -95,6 +97,9 @@ def subject_of(reactor, origin, refused, **config):
             *((source(url), error) for url, error in refused),
         ),
         broken=source("broken"),
+        unsized=source("unsized"),
+        lying=source("lying"),
+        silent=source("silent"),
         secrets=SECRETS,
         count_open=lambda: origin.open_connections,
     )
@@ -169,62 +174,17 @@ class TestJourney(ImporterContract):
                 )
 
 
-class TestHttpType(ImporterTypeContract):
-    """Its configs: credentials of two kinds exclude each other, so it takes two for all keys."""
+class TestHttpType(HttpTypeContract):
+    """Its configs."""
 
     @pytest.fixture
     def kind(self):
         return TYPE
 
     @pytest.fixture
-    def authority(self):
-        return Authority()
+    def model(self):
+        return HttpConfig
 
     @pytest.fixture
-    def client(self, authority):
-        return authority.issue("a client of a test")
-
-    @pytest.fixture
-    def secrets(self, client):
-        return (PASSWORD, FIELD, "s3cret-bearer", "s3cret-proxy", client[0].strip())
-
-    @pytest.fixture
-    def configs(self, authority, client):
-        key, certificate = client
-        common = {
-            "version": 1,
-            "url": "https://192.0.2.1/repo",
-            "fields": {"X-Plain": "shown"},
-            "secret_fields": {"X-Key": FIELD},
-            "credential_origins": ["https://192.0.2.2"],
-            "user_agent": "test/1.0",
-            "ca_cert": authority.pem,
-            "client_cert": certificate,
-            "client_key": key,
-            "tls_validation": True,
-            "tls_minimum": "1.2",
-            "tls_maximum": "1.3",
-            "tls_ciphers": "HIGH",
-            "proxy_url": "http://192.0.2.3:3128",
-            "proxy_username": "me",
-            "proxy_password": "s3cret-proxy",
-            "no_proxy": ["localhost", "10.0.0.0/8"],
-            "download_concurrency": 5,
-            "queue": 10,
-            "rate_limit": 2.5,
-            "bandwidth_limit": "10MiB",
-            "connect_timeout": "3s",
-            "keep_alive": 30,
-            "max_retries": 2,
-            "bind_address": "127.0.0.1",
-            "allow_private_redirects": False,
-            "allow_weak_digests": True,
-        }
-        return [
-            {**common, "username": "me", "password": PASSWORD},
-            {**common, "bearer_token": "s3cret-bearer"},
-        ]
-
-    def test_configs_of_the_contract_set_every_key(self, kind, configs):
-        """A key that is added to the type is added here."""
-        assert {key for config in configs for key in config} == set(HttpConfig.model_fields)
+    def own(self):
+        return {"url": "https://192.0.2.1/repo"}

@@ -12,8 +12,8 @@ from ranged_origins import serves_by_target, serves_ranges
 from socks_servers import Microsocks
 
 from streamer.errors import OriginFailing, OriginLacksIt, OriginNonsense, ProxyFailed
-from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.testing.checks import LEAST_BYTES, Subject
 from streamer.testing.relay_checks import RelaySubject
