@@ -7,7 +7,7 @@ import gzip
 import pytest
 from mirror_samples import ALMA, CENTOS, FEDORA, ROCKY
 
-from streamer.importers.http import join_url
+from streamer.importers.joining import join_url
 from streamer.mirrors import (
     LeftOut,
     ListUnusable,

@@ -31,20 +31,21 @@ class _Answer:
     def __init__(self, most_bytes: int) -> None:
         self.whole: Deferred[bytes] = Deferred()
         self._most_bytes = most_bytes
-        self._chunks: list[bytes] = []
-        self._bytes = 0
+        # No list of chunks: the sender says how small they are, and each takes an object.
+        self._content = bytearray()
 
     def content_received(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._bytes += len(chunk)
-        if self._bytes > self._most_bytes and not self.whole.called:
-            self._chunks.clear()
+        if self.whole.called:
+            return
+        self._content += chunk
+        if len(self._content) > self._most_bytes:
+            self._content.clear()
             self.whole.errback(OriginNonsense("its answer is too long"))
 
     def content_ended(self, error: OriginError | None) -> None:
         if self.whole.called:
             return
         if error is None:
-            self.whole.callback(b"".join(self._chunks))
+            self.whole.callback(bytes(self._content))
         else:
             self.whole.errback(error)

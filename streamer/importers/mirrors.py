@@ -10,18 +10,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, TypeVar, cast
+from urllib.parse import unquote
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
 
+from streamer.downloaders.credentials import Origin, origin_of
 from streamer.downloaders.http import HttpDownloader
 from streamer.downloaders.kept_list import KeptList, Mirrors
 from streamer.downloaders.short_content import short_content
-from streamer.errors import MirrorListUnusable
-from streamer.importers import Surroundings
+from streamer.downloaders.threads import NoThread, Threads
+from streamer.errors import MirrorListUnusable, OriginError, OriginLacksIt
+from streamer.importers.config_reading import read_config_of
+from streamer.importers.config_values import Count, check_url
 from streamer.importers.http import HttpImporter, HttpImporterType, warnings_of
-from streamer.importers.http_config import HttpConfig, read_config_of
-from streamer.importers.http_values import Count
-from streamer.mirrors import ListUnusable, is_below, join, read_list
+from streamer.importers.http_config import HttpConfig
+from streamer.importers.http_values import speaks_of_a_credential
+from streamer.interfaces import Surroundings
+from streamer.mirrors import (
+    ListUnusable,
+    Mirror,
+    MirrorList,
+    has_variable,
+    is_below,
+    is_safe_name,
+    join,
+    read_list,
+)
 from streamer.mirrors.lists import MAX_LIST_BYTES
 from streamer.model import OriginResponse, RemoteArtifact
 from streamer.settings import TIME_TEXT, Seconds
@@ -31,17 +50,46 @@ MAX_MIRRORS = 100
 
 _SCHEMES = frozenset({"http", "https"})
 
+_log = Logger()
+
+T = TypeVar("T")
+
+
+class SourceWithoutMirrors(OriginError):
+    """A source that begins with a slash: each mirror keeps what it has below a path of its own."""
+
+    proxy_error = "proxy_configuration_error"
+    sentence = (
+        "the source begins with a slash, but lies below a path of its own on each mirror: "
+        "publish it relative to that, without the slash"
+    )
+
+
+def _check_list_url(url: str) -> str:
+    """Unlike an origin's, it may have a query: which list it is often stands there."""
+    if has_variable(url):
+        raise ValueError("must have its variables filled in, such as $releasever")
+    place, mark, query = url.partition("?")
+    if not query.isascii() or not query.isprintable() or set(query) & set(" #"):
+        raise ValueError("must have a query of visible ASCII, without a fragment behind it")
+    return f"{check_url(place, sorted(_SCHEMES))}{mark}{query}"
+
+
+def _check_list_file(path: str) -> str:
+    if not is_safe_name(path):
+        raise ValueError("must be a path below each mirror, decoded: repodata/repomd.xml")
+    return path
+
 
 class MirrorsConfig(HttpConfig):
     """The download config of type `mirrors`, version 1."""
 
+    url: Annotated[str, AfterValidator(_check_list_url)] = Field(description="text")
     refresh: Seconds = Field(
         default=3600.0, ge=10, le=604_800, description=f"{TIME_TEXT}, from 10s to 168h"
     )
-    list_file: str | None = Field(
-        default=None,
-        max_length=1000,
-        description="the path, within a mirror, of the file that a metalink is about",
+    list_file: Annotated[str, AfterValidator(_check_list_file)] | None = Field(
+        default=None, description="text"
     )
     # As many strangers may be asked at a time as it takes to find one that answers.
     download_concurrency: Count = Field(
@@ -64,7 +112,16 @@ class MirrorsImporterType:
 
     def warnings(self, config: Mapping[str, object]) -> list[str]:
         """What an operator should hear of a config that is accepted, a sentence each."""
-        return warnings_of(read_config(config))
+        read = read_config(config)
+        found = warnings_of(read)
+        if read.allow_weak_digests:
+            found.append("SHA-1 or MD5 alone may have to vouch for mirrors that nobody chose")
+        names = [each.partition("=")[0] for each in read.url.partition("?")[2].split("&")]
+        if any(speaks_of_a_credential(unquote(name)) for name in names):
+            found.append(
+                "url has a credential in its query, as a name there says: it is stored and shown"
+            )
+        return found
 
 
 def read_config(config: Mapping[str, object]) -> MirrorsConfig:
@@ -84,35 +141,84 @@ class MirrorsImporter:
         """`now` gives the time of day, which a Retry-After may name."""
         self._http = HttpImporter(config, surroundings, now)
         self._url = config.url
+        self._where = str(config.origin)
         self._list_file = config.list_file
-        self._list = KeptList(
-            str(config.origin), self._fetched, surroundings.reactor, config.refresh
-        )
+        clock = surroundings.reactor
+        self._list = KeptList(self._where, self._fetched, clock, config.refresh)
+        # Every reactor has both.
+        self._threads = Threads(1, "mirror list", cast(IReactorFromThreads, clock))
 
     async def downloaders(self, source: RemoteArtifact) -> Sequence[HttpDownloader]:
-        """See `interfaces.MirroringImporter`; a source with a place of its own has no mirrors."""
+        """See `interfaces.MirroringImporter`; one with a place of its own is on no list."""
+        if source.url.startswith("/"):
+            raise SourceWithoutMirrors
         if not is_below(source.url):
-            return [self._http.downloader_for(source.url)]
-        mirrors = await self._list.mirrors()
+            return self._http.places(source)
         return [
             self._http.downloader_for(join(each.url, source.url), is_learned=True)
-            for each in mirrors[:MAX_MIRRORS]
+            for each in await self._list.mirrors()
         ]
 
     async def close(self) -> None:
         self._list.close()
+        self._threads.close()
         await self._http.close()
 
     async def _fetched(self) -> Mirrors:
-        download = await self._http.downloader_for(self._url).open()
+        try:
+            download = await self._http.downloader_for(self._url).open()
+        except OriginLacksIt as error:
+            # It is the list that is not there, and no content of a client's.
+            why = f"its origin answered {error.received_status}"
+            raise MirrorListUnusable(why) from None
         content = await short_content(download, MAX_LIST_BYTES)
         try:
-            found = read_list(content, _media_type(download.response), self._list_file, _SCHEMES)
+            found = await self._read(content, _media_type(download.response))
         except ListUnusable as error:
             raise MirrorListUnusable(str(error)) from None
+        except NoThread:
+            raise MirrorListUnusable("there is no thread to read it in") from None
         if not found.mirrors:
-            raise MirrorListUnusable("it names no mirror that can be used")
-        return found.mirrors
+            raise MirrorListUnusable("no URL in it ends in the path of its file; see list_file")
+        mirrors = _one_of_each_origin(found.mirrors)
+        self._tell(found, len(mirrors))
+        return mirrors[:MAX_MIRRORS]
+
+    def _read(self, content: bytes, media_type: str) -> Deferred[MirrorList]:
+        """In a thread, since the longest lists take a quarter of a second."""
+        work = partial(read_list, content, media_type, self._list_file, _SCHEMES)
+        return _leaving(self._threads.run(work))
+
+    def _tell(self, found: MirrorList, used: int) -> None:
+        left_out = [(why.value, count) for why, count in found.left_out]
+        if used < len(found.mirrors):
+            left_out.append(("another place at the same origin", len(found.mirrors) - used))
+        reasons = ", ".join(f"{why}: {count}" for why, count in left_out)
+        _log.info(
+            "the list of mirrors at {where} ({kind}) names {count} that can be asked{left_out}",
+            where=self._where,
+            kind=found.kind,
+            count=used,
+            left_out=reasons and f"; left out: {reasons}",
+        )
+
+
+def _one_of_each_origin(mirrors: Mirrors) -> Mirrors:
+    """The best of each, since health is kept by origin: it may not speak for two places.
+
+    And so nobody who is named a hundred times is asked as often.
+    """
+    places: dict[Origin, Mirror] = {}
+    for mirror in mirrors:
+        places.setdefault(origin_of(mirror.url), mirror)
+    return tuple(places.values())
+
+
+def _leaving(work: Deferred[T]) -> Deferred[T]:
+    """Wait for what cannot be cancelled; who is leaves it to end by itself, unheard."""
+    answer: Deferred[T] = Deferred()
+    work.addBoth(lambda result: None if answer.called else answer.callback(result))
+    return answer
 
 
 def _media_type(response: OriginResponse) -> str:

@@ -17,7 +17,7 @@ Reading order: `records`, `addresses`, `lists`, then `mirrorlists`, `metalinks` 
 
 from __future__ import annotations
 
-from streamer.mirrors.addresses import base_of, is_below, join
+from streamer.mirrors.addresses import base_of, has_variable, is_below, is_safe_name, join
 from streamer.mirrors.digests import field_digests
 from streamer.mirrors.links import linked_mirrors
 from streamer.mirrors.lists import read_list
@@ -43,7 +43,9 @@ __all__ = [
     "Version",
     "base_of",
     "field_digests",
+    "has_variable",
     "is_below",
+    "is_safe_name",
     "join",
     "linked_mirrors",
     "read_list",

@@ -40,9 +40,14 @@ def url_fault(url: str, schemes: frozenset[str]) -> LeftOut | None:
     return None if _URL.fullmatch(url) and _is_authority(authority) else LeftOut.NO_URL
 
 
+def has_variable(url: str) -> bool:
+    """Whether it holds `$arch` or `${arch}`, as a package manager would fill it in."""
+    return _VARIABLE.search(url) is not None
+
+
 def base_fault(url: str, schemes: frozenset[str]) -> LeftOut | None:
     """Say why `url` cannot be asked for what is below it; None if it can."""
-    if _VARIABLE.search(url):
+    if has_variable(url):
         return LeftOut.VARIABLE
     return url_fault(url, schemes) or (LeftOut.NO_URL if "?" in url else None)
 

@@ -28,6 +28,7 @@ _PARAMETER = re.compile(
     r'(?:=[ \t]*+(?:"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^ \t;,]*+)))?',
     re.DOTALL,
 )
+_END = re.compile(r"[ \t]*+(?:,|\Z)")
 _ESCAPED = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
@@ -59,7 +60,7 @@ def _links(value: str) -> Iterator[tuple[str, dict[str, str]]]:
             # RFC 8288 section 3.3: of a repeated `rel` the first counts.
             params.setdefault(name.lower(), plain)
         yield target[1], params
-        if value[position:].lstrip(" \t")[:1] not in ("", ","):
+        if not _END.match(value, position):
             return
 
 
