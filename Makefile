@@ -13,6 +13,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 SOURCES := $(shell find streamer twisted/plugins -type f -not -name '*.pyc' -not -name dropin.cache)
 WHEEL := build/wheel/ready
 LINT := .venv-test-3.11/bin
+EXAMPLE := docs/examples/pulp-streamer-subscription
 
 FUZZ_SECONDS ?= 60
 
@@ -29,7 +30,7 @@ test: servers  ## set up everything, lint, and run every test against the wheel
 	@$(MAKE) lint suite subset
 	@echo; cat build/results
 
-check: lint  ## lint only: ruff and mypy
+check: lint  ## lint only: ruff and mypy, over the example plugin too
 
 fuzz: .venv-test-3.11/installed  ## hunt for examples that break a property (FUZZ_SECONDS=60)
 	@.venv-test-3.11/bin/python scripts/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGUMENTS)
@@ -38,6 +39,7 @@ wheel: $(WHEEL)  ## build the wheel into build/wheel
 
 clean:  ## remove environments, builds and the demo
 	rm -rf .venv .venv-test-* build dist var/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(EXAMPLE)/.mypy_cache $(EXAMPLE)/.ruff_cache
 
 # -- the parts -------------------------------------------------------------------------------------
 
@@ -49,6 +51,7 @@ lint: .venv-test-3.11/ready
 	$(LINT)/ruff check .
 	$(LINT)/ruff format --check .
 	$(LINT)/mypy
+	cd $(EXAMPLE) && MYPYPATH="$(CURDIR)" "$(CURDIR)/$(LINT)/mypy"
 
 suite: .venv-test-3.11/installed
 	@scripts/run-suite 3.11

@@ -154,7 +154,10 @@ class ContentResource(Resource):
             return ("aborted", "the service stops") if self._gave_up else ("client_gone", None)
         except StreamerError as error:
             return self._conclude(error, request, response)
-        except Exception as defect:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as defect:
+            # Some libraries of plug-ins would end the process by one that is no Exception.
             _log.failure("an exchange failed in a way that is a defect", Failure(defect))
             return self._conclude(StreamerError(), request, response)
         return ("not_modified" if response.status == 304 else "complete"), None

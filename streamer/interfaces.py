@@ -1,4 +1,4 @@
-"""The ports: what the core asks of a catalog, an importer and a download.
+"""The ports: what the core asks of a catalog, an importer type, an importer and a download.
 
 An implementation anywhere honours the sentences below; `streamer.testing` has some in memory.
 Whatever awaits here may be cancelled at any point and leaves nothing behind: no connection, no
@@ -7,8 +7,11 @@ timer, no open file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
 
 from streamer.errors import OriginError
 from streamer.model import (
@@ -118,14 +121,17 @@ class Importer(Protocol):
         """
 
 
-class MirroringImporter(Importer, Protocol):
-    """An importer that knows several places for each of its sources; it has no `downloader`."""
+class MirroringImporter(Protocol):
+    """An importer that knows several places for each of its sources, and so has no `downloader`."""
 
     async def downloaders(self, source: RemoteArtifact) -> Sequence[Downloader]:
         """Rebuild a downloader for each place, in the order in which its list has them.
 
         Completes at once while a list is known. Raises an `OriginError` where none can be had.
         """
+
+    async def close(self) -> None:
+        """See `Importer.close`."""
 
 
 class RelayingImporter(Importer, Protocol):
@@ -137,6 +143,49 @@ class RelayingImporter(Importer, Protocol):
         It is relative and percent-encoded as the client wrote it, without dot segments or encoded
         slashes, and with `?` and the query where that may be kept.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an importer gets from the service, beside its config.
+
+    `reactor` is the running one, and can do more than it is typed for. `pseudonym` is the name to
+    give in Via. `file_roots` are the only folders of this machine that an importer may read content
+    from.
+    """
+
+    reactor: IReactorTime
+    pseudonym: str
+    file_roots: tuple[str, ...] = ()
+
+
+class ImporterType(Protocol):
+    """What an entry point names: how a kind of importer is configured and built.
+
+    It may also have `object_keys`, a frozenset: the keys whose text is read as JSON, wherever it
+    was found. Without it a secret can only be a text, unless it comes from a config file. And it
+    may have `warnings`, a function from a normalised config to sentences for the operator. Its
+    importers may be bound to pass-through distributions where `can_relay` is there and true.
+    """
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """URL schemes that absolute URLs of its sources may have."""
+
+    @property
+    def secret_keys(self) -> frozenset[str]:
+        """Keys of the config that must never be shown, and are sealed with all that they hold."""
+
+    def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
+        """Check a config and give the form that is stored; raises `ConfigurationError`.
+
+        The message names the key and what is allowed, and never a value.
+        """
+
+    def build(
+        self, config: Mapping[str, object], surroundings: Surroundings
+    ) -> Importer | MirroringImporter:
+        """Make an importer from a config with its secrets; raises `ConfigurationError`."""
 
 
 class Importers(Protocol):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from streamer.errors import ContentTruncated, OriginLacksIt
+from streamer.errors import ContentTruncated, OriginLacksIt, OriginNonsense
 from streamer.model import DownloadConfig, OriginResponse, RemoteArtifact
 from streamer.ranges import ByteRange
 from streamer.testing.checks import LEAST_BYTES
@@ -48,6 +49,20 @@ class Importer:
         """There is nothing idle."""
 
 
+class MirroringImporter:
+    """The same with two places for each source, which it finds out when it is asked."""
+
+    def __init__(self, *parts):
+        self.importer = Importer(*parts)
+
+    async def downloaders(self, source):
+        await deferLater(self.importer.reactor, ASKING_SECONDS)
+        return [self.importer.downloader(source) for _ in range(2)]
+
+    async def close(self):
+        """There is nothing idle."""
+
+
 class Downloader:
     origin = "small://host:1"
     retries = 0
@@ -58,11 +73,11 @@ class Downloader:
 
     async def open(self, span=None):
         await self.ask()
-        if self.source.url == "missing":
-            raise OriginLacksIt(404)
+        self.refuse(span)
         first, end = (0, len(CONTENT)) if span is None else (span.first, span.last + 1)
         total = None if span is None else len(CONTENT)
-        response = OriginResponse(end - first, (("ETag", '"1"'),), total)
+        length = None if self.source.url == "unsized" else end - first
+        response = OriginResponse(length, (("ETag", '"1"'),), total)
         download = self.importer.make_download(self.importer, response, first, end)
         if self.source.url == "broken":
             download.breaks_at = first + 3 * PIECE
@@ -71,6 +86,15 @@ class Downloader:
     async def ask(self):
         """The origin takes a moment to answer."""
         await deferLater(self.importer.reactor, ASKING_SECONDS)
+        if self.source.url == "silent":
+            await Deferred()
+
+    def refuse(self, span):
+        """What the origin has not, or sends wrongly."""
+        if self.source.url == "missing":
+            raise OriginLacksIt(404)
+        if self.source.url == "lying" and span is not None:
+            raise OriginNonsense("it sends something else than the range it was asked for")
 
 
 class Relayer(Downloader):

@@ -10,8 +10,19 @@ from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
-from small_importer import CONTENT, PIECE, SECRET, Download, Downloader, Importer, Relayer, source
+from small_importer import (
+    CONTENT,
+    PIECE,
+    SECRET,
+    Download,
+    Downloader,
+    Importer,
+    MirroringImporter,
+    Relayer,
+    source,
+)
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from streamer.errors import ConfigurationError, OriginForbids, OriginLacksIt, OriginUnreachable
@@ -40,6 +51,9 @@ def subject_of(
         content=CONTENT,
         refused=((source("missing"), OriginLacksIt),),
         broken=source("broken"),
+        unsized=source("unsized"),
+        lying=source("lying"),
+        silent=source("silent"),
         secrets=(SECRET,),
         count_open=lambda: len(ledger),
         quiet_seconds=QUIET_SECONDS,
@@ -126,6 +140,19 @@ class WrongTotal(Download):
         super().__init__(importer, replace(response, part_of=end - first), first, end)
 
 
+class BelievesAnyPart(Downloader):
+    def refuse(self, span):
+        if self.source.url == "missing":
+            super().refuse(span)
+
+
+class PartRaisesForeign(Downloader):
+    def refuse(self, span):
+        if self.source.url == "lying":
+            raise IndexError("no such part")
+        super().refuse(span)
+
+
 # -- stop
 
 
@@ -197,6 +224,38 @@ class ForgetsPause(Download):
     def deliver(self, sink):
         self.is_paused = False
         super().deliver(sink)
+
+
+class LosesResume(Download):
+    """Resumes where nothing is being sent, and nowhere else."""
+
+    is_sending = False
+
+    def resume(self):
+        if not self.is_sending:
+            super().resume()
+
+    def send(self, piece):
+        self.is_sending = True
+        super().send(piece)
+        self.is_sending = False
+
+
+class SendsWithinResume(Download):
+    """Counts a piece when its sink has taken it, which may have resumed meanwhile."""
+
+    def resume(self):
+        if self.is_paused and self.sink is not None and self.position < self.end:
+            self.is_paused = False
+            self.send(self.next_piece())
+        super().resume()
+
+    def next_piece(self):
+        return CONTENT[self.position : min(self.position + PIECE, self.end)]
+
+    def send(self, piece):
+        super().send(piece)
+        self.position += len(piece)
 
 
 class EndsInPause(Download):
@@ -308,6 +367,38 @@ class RefusesAll(Downloader):
         raise OriginLacksIt(404)
 
 
+class DownloaderRaises(Downloader):
+    def __init__(self, importer, source):
+        if not source.url:
+            raise ValueError("what is that")
+        super().__init__(importer, source)
+
+
+class SendsAscii(Downloader):
+    async def ask(self):
+        self.source.url.encode("ascii")
+        await super().ask()
+
+
+class WaitsForScheme(Downloader):
+    async def ask(self):
+        await (Deferred() if self.source.url.startswith("any:") else super().ask())
+
+
+class GivesUpOnSilence(Downloader):
+    async def ask(self):
+        if self.source.url == "silent":
+            raise OriginUnreachable("it is not in the mood")
+        await super().ask()
+
+
+class DeafToCancelling(Downloader):
+    async def ask(self):
+        if self.source.url == "silent":
+            await Deferred(lambda never: never.pause())
+        await super().ask()
+
+
 # -- what is shared
 
 
@@ -341,6 +432,40 @@ class ClosesAll(Importer):
     async def close(self):
         for each in list(self.ledger):
             each.stop()
+
+
+class ClosesWhenAllIsOver(Importer):
+    async def close(self):
+        while self.ledger:
+            await deferLater(self.reactor, 0.01)
+
+
+class ClosesWhenAsked(Importer):
+    """Waits for opens that are under way."""
+
+    asked = ()
+
+    def downloader(self, source):
+        self.asked = (*self.asked, source.url)
+        return super().downloader(source)
+
+    async def close(self):
+        if "silent" in self.asked:
+            await Deferred()
+
+
+class NoPlaces(MirroringImporter):
+    async def downloaders(self, source):
+        return []
+
+
+class LeavesList(MirroringImporter):
+    async def downloaders(self, source):
+        ledger = self.importer.ledger
+        ledger.append(self)
+        found = await super().downloaders(source)
+        ledger.remove(self)
+        return found
 
 
 class NeverCloses(Importer):
@@ -419,6 +544,13 @@ class ShownByCause(Downloader):
         return await super().open(span)
 
 
+class ShownByBreak(Download):
+    def finish(self, error):
+        if error is not None:
+            error.__cause__ = ValueError(self.importer.secret)
+        super().finish(error)
+
+
 class ShownByLog(Downloader):
     async def open(self, span=None):
         _log.info("asking with {password}", password=self.importer.secret)
@@ -447,6 +579,10 @@ WRONG = [
     (checks.check_content, Endless, "did not end in time"),
     (checks.check_content, EndsTwice, "the last word came after the last word"),
     (checks.check_content, EndsForeign, "ended in ValueError, no OriginError"),
+    (checks.check_unsized, ShortLength, "the length is 1, and the origin said none"),
+    (checks.check_unsized, Short, f"has {len(CONTENT) - 1} bytes and should have {len(CONTENT)}"),
+    (checks.check_lying, BelievesAnyPart, "open completed, where it should fail"),
+    (checks.check_lying, PartRaisesForeign, "raised IndexError of another part"),
     (checks.check_spans, AllAsPart, "the content is wrong"),
     (checks.check_spans, Misplaced, "the content"),
     (checks.check_spans, PartUnsaid, "the content has 1 bytes"),
@@ -467,6 +603,8 @@ WRONG = [
     (checks.check_pause, EndsInPause, "ended while it was paused"),
     (checks.check_pause_before_content, ForgetsPause, "bytes came while the content was paused"),
     (checks.check_pause_before_content, NeverResumes, "did not end in time"),
+    (checks.check_pause_often, LosesResume, "did not end in time"),
+    (checks.check_pause_often, SendsWithinResume, "the content is wrong somewhere"),
     (checks.check_memory, Hoards, "bytes of memory"),
     (checks.check_memory, FetchesAhead, "bytes of memory"),
     (checks.check_cancelled_open, OpensAnyway, "a cancelled open completed"),
@@ -474,6 +612,15 @@ WRONG = [
     (checks.check_cancelled_open, LeavesConnection, "1 timers, connections or files are left"),
     (checks.check_cancelled_open, CancelledOtherwise, "a cancelled open raised KeyError"),
     (checks.check_cancelled_open, Uncancellable, "a cancelled open did not end in time"),
+    (checks.check_fields, NoPlaces, "gives no place and no OriginError"),
+    (checks.check_cancelled_open, LeavesList, "1 timers, connections or files are left"),
+    (checks.check_any_source, DownloaderRaises, "the source '' raised ValueError"),
+    (checks.check_any_source, SendsAscii, "the source 'é' raised UnicodeEncodeError"),
+    (checks.check_any_source, WaitsForScheme, "the open of 'any://h/f' did not end in time"),
+    (checks.check_silent, ClosesWhenAsked, "close did not complete in time"),
+    (checks.check_silent, GivesUpOnSilence, "its origin has not said a word"),
+    (checks.check_silent, DeafToCancelling, "a cancelled open did not end in time"),
+    (checks.check_close, ClosesWhenAllIsOver, "close did not complete in time"),
     (checks.check_refused, FindsMissing, "open completed, where it should fail"),
     (checks.check_refused, RaisesForeign, "raised FileNotFoundError and should raise"),
     (checks.check_refused, RaisesOther, "raised OriginForbids and should raise OriginLacksIt"),
@@ -498,9 +645,17 @@ WRONG = [
     (checks.check_secrets, ShownByField, "seen in the response"),
     (checks.check_secrets, ShownByError, "seen in the error"),
     (checks.check_secrets, ShownByCause, "seen in an error or what caused it"),
+    (checks.check_secrets, ShownByBreak, "seen in an error or what caused it"),
     (checks.check_secrets, ShownByLog, "seen in the log"),
     (checks.check_secrets, ShownByTraceback, "seen in the log"),
 ]
+
+
+PARTS = {
+    "importer": (Importer, MirroringImporter),
+    "downloader": Downloader,
+    "download": Download,
+}
 
 
 def names(rows):
@@ -519,12 +674,18 @@ async def test_right_importer_passes_all_checks(reactor):
     await check_importer(subject_of(reactor))
 
 
+@ensureDeferred
+async def test_right_importer_of_several_places_passes_all_checks(reactor):
+    """It has `downloaders` instead, of which the first is looked at."""
+    await check_importer(subject_of(reactor, importer=MirroringImporter))
+
+
 @pytest.mark.parametrize(("check", "wrong", "sentence"), WRONG, ids=names(WRONG))
 @ensureDeferred
 async def test_wrong_importer_is_caught_by_its_check(reactor, check, wrong, sentence):
     """The check that is there for a fault names it, and never the secret that is at stake."""
-    (part,) = [each for each in (Importer, Downloader, Download) if issubclass(wrong, each)]
-    subject = subject_of(reactor, **{part.__name__.lower(): wrong})
+    (part,) = [name for name, right in PARTS.items() if issubclass(wrong, right)]
+    subject = subject_of(reactor, **{part: wrong})
 
     with pytest.raises((AssertionError, RuntimeError, TypeError), match=sentence) as caught:
         await check(impatient(subject, sentence))
@@ -642,12 +803,14 @@ class SmallType:
 
     def normalise(self, config):
         checked = {"version": 1, **config}
+        if str(checked.get("limit")).isdecimal():
+            checked["limit"] = int(checked["limit"])
         for key, value in checked.items():
             self.check(key, value)
         return checked
 
     def check(self, key, value):
-        allowed = {"version": int, "user": str, "password": str, "fields": dict}
+        allowed = {"version": int, "user": str, "password": str, "fields": dict, "limit": int}
         if key not in allowed:
             raise ConfigurationError(f"{key}: is not a setting")
         if type(value) is not allowed[key]:
@@ -713,6 +876,17 @@ class OpenSecret(SmallType):
     secret_keys = frozenset()
 
 
+class RefusesTexts(SmallType):
+    def normalise(self, config):
+        self.check("limit", config["limit"])
+        return super().normalise(config)
+
+
+class KeepsTexts(SmallType):
+    def normalise(self, config):
+        return {**super().normalise(config), "limit": config["limit"]}
+
+
 class Tolerant(SmallType):
     def check(self, key, value):
         if key != UNKNOWN_KEY:
@@ -763,6 +937,8 @@ WRONG_TYPES = [
     (type_checks.check_secret_keys, UnknownSecret, "none of the configs has: pasword"),
     (type_checks.check_secret_keys, UnknownObject, "object_keys that none"),
     (type_checks.check_secret_keys, OpenSecret, "password shows a secret"),
+    (type_checks.check_texts, RefusesTexts, "limit as text is refused"),
+    (type_checks.check_texts, KeepsTexts, "limit as text is another one"),
     (type_checks.check_unknown_key, Tolerant, "a key that does not exist is accepted"),
     (type_checks.check_unknown_key, Nameless, "does not name it"),
     (type_checks.check_unknown_key, Repeating, "repeats its value"),
@@ -772,7 +948,7 @@ WRONG_TYPES = [
     (type_checks.check_refusals, Crashing, "a wrong user raises AttributeError"),
 ]
 
-CONFIG = {"user": "me", "password": SECRET, "fields": {"a": "b"}}
+CONFIG = {"user": "me", "password": SECRET, "fields": {"a": "b"}, "limit": 5}
 
 
 def test_right_type_passes_all_checks():

@@ -7,29 +7,33 @@ a folder, as pip would.
 from __future__ import annotations
 
 import sys
+from dataclasses import astuple
 
 import pytest
 from cryptography.fernet import Fernet
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 
-from streamer.errors import ConfigurationError, ImporterBroken, KeyUnusable
+from streamer.errors import ConfigurationError, ImporterBroken
 from streamer.importers import (
     GROUP,
     MAX_IMPORTERS,
     ImporterPool,
     Registry,
-    Surroundings,
     object_keys,
     secrets_set,
     split_config,
 )
 from streamer.importers.http import HttpImporterType
+from streamer.interfaces import Surroundings
 from streamer.keyring import Keyring
 from streamer.model import DownloadConfig
 
 PLUGINS = """
+import time
+
 from streamer.errors import ConfigurationError
 
 class Importer:
@@ -44,6 +48,8 @@ class Importer:
 class Good:
     schemes = frozenset()
     secret_keys = frozenset({"password", "secret_fields"})
+    def normalise(self, config):
+        return dict(config)
     def build(self, config, surroundings):
         self.built_with = config, surroundings
         if "wrong" in config:
@@ -62,6 +68,22 @@ class Odd:
 
 class Listing(Good):
     secret_keys = ["password"]
+
+class Upper(Good):
+    schemes = frozenset({"https", "HTTP"})
+
+class Numbers(Good):
+    secret_keys = frozenset({1})
+
+class Listed(Good):
+    object_keys = ["fields"]
+
+class Half(Good):
+    build = None
+
+class Sleepy(Good):
+    def __init__(self):
+        time.sleep(0.01)
 
 class Silent:
     schemes = frozenset()
@@ -84,6 +106,16 @@ class Stubborn(Good):
 class StubbornImporter:
     async def close(self):
         raise RuntimeError("not now")
+
+class Dying(Good):
+    def build(self, config, surroundings):
+        if "crash" in config:
+            raise SystemExit(config["crash"])
+        return DyingImporter()
+
+class DyingImporter:
+    async def close(self):
+        raise SystemExit("not without the process")
 
 class Blunt(Good):
     def build(self, config, surroundings):
@@ -112,6 +144,12 @@ def plugins(tmp_path, monkeypatch):
         "good": "example_plugins:Good",
         "stubborn": "example_plugins:Stubborn",
         "blunt": "example_plugins:Blunt",
+        "dying": "example_plugins:Dying",
+        "upper": "example_plugins:Upper",
+        "numbers": "example_plugins:Numbers",
+        "listed": "example_plugins:Listed",
+        "half": "example_plugins:Half",
+        "sleepy": "example_plugins:Sleepy",
         "leaving": "example_plugins:Leaving",
         "odd": "example_plugins:Odd",
         "listing": "example_plugins:Listing",
@@ -189,6 +227,34 @@ def test_type_that_does_not_say_what_is_secret_is_broken(plugins):
     assert types["silent"] == "AttributeError: 'Silent' object has no attribute 'secret_keys'"
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("upper", "ValueError: schemes holds 'HTTP', which no URL begins with in lower case"),
+        ("numbers", "TypeError: secret_keys holds what is no text"),
+        ("listed", "TypeError: object_keys is no frozenset"),
+        ("half", "TypeError: build cannot be called"),
+    ],
+)
+def test_type_that_could_not_be_used_is_broken(plugins, name, reason):
+    """It is found out when it is listed, and not by the first client."""
+    assert Registry().types()[name] == reason
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.01, 1), (60, 0)])
+def test_type_that_is_slow_to_load_is_named_in_the_log(plugins, seconds, count):
+    """Nobody can end an import that takes long."""
+    said = []
+    globalLogPublisher.addObserver(said.append)
+    try:
+        Registry(slow_seconds=seconds).type("sleepy")
+    finally:
+        globalLogPublisher.removeObserver(said.append)
+
+    told = [each for each in map(formatEvent, said) if "importer type sleepy took" in each]
+    assert len(told) == count
+
+
 def test_type_is_loaded_when_it_is_needed(plugins):
     """Making a registry imports no plugin; asking for a type imports that one."""
     registry = Registry()
@@ -250,7 +316,7 @@ def key_file(tmp_path):
 @pytest.fixture
 def keyed_pool(registry, key_file):
     """A pool whose service has a key file."""
-    return ImporterPool(registry, Surroundings(Clock(), "me", Keyring(key_file)))
+    return ImporterPool(registry, Surroundings(Clock(), "me"), Keyring(key_file))
 
 
 def sealed_config(key_file, id_=1, sealed_for=1, **values):
@@ -289,8 +355,7 @@ def test_importer_is_built_with_its_secrets_and_without_the_keys(registry, keyed
 
     built_with, surroundings = registry.type("good").built_with
     assert {"url": "u", **SECRETS} == built_with
-    with pytest.raises(KeyUnusable):
-        surroundings.keyring.seal(1, {})
+    assert not [each for each in astuple(surroundings) if isinstance(each, Keyring)]
 
 
 def test_secrets_in_the_clear_go_on_working_without_a_key(registry, pool):
@@ -397,13 +462,14 @@ def test_importer_that_was_repaired_is_named_no_more(pool):
     assert pool.broken() == []
 
 
-def test_plugin_that_raises_something_else_is_broken_without_its_words(pool, logged_failures):
+@pytest.mark.parametrize(("type_", "error"), [("good", "RuntimeError"), ("dying", "SystemExit")])
+def test_plugin_that_raises_something_else_is_broken_without_its_words(pool, type_, error):
     """A message of a plugin may hold the config that it was given."""
     with pytest.raises(ImporterBroken) as caught:
-        pool.importer(config(crash="a secret"))
+        pool.importer(config(type_=type_, crash="a secret"))
 
     why = str(caught.value)
-    assert why == "importer 'importer-1' cannot be used: the importer type failed with RuntimeError"
+    assert why == f"importer 'importer-1' cannot be used: the importer type failed with {error}"
 
 
 def test_health_names_each_broken_importer_once(pool):
@@ -436,7 +502,7 @@ async def test_close_closes_every_importer(pool):
     assert [importer.closings for importer in importers] == [1, 1]
 
 
-@pytest.mark.parametrize("type_", ["stubborn", "blunt"])
+@pytest.mark.parametrize("type_", ["stubborn", "blunt", "dying"])
 def test_importer_that_fails_to_close_harms_no_request(pool, logged_failures, type_):
     """The failure is logged; the new revision serves, and is the one for all."""
     pool.importer(config(revision=1, type_=type_))
@@ -444,10 +510,10 @@ def test_importer_that_fails_to_close_harms_no_request(pool, logged_failures, ty
     new = pool.importer(config(revision=2, type_=type_))
 
     assert pool.importer(config(revision=2, type_=type_)) is new
-    assert len(logged_failures.flush(RuntimeError)) == 1
+    assert len(logged_failures.flush(RuntimeError, SystemExit)) == 1
 
 
-@pytest.mark.parametrize("type_", ["stubborn", "blunt"])
+@pytest.mark.parametrize("type_", ["stubborn", "blunt", "dying"])
 @ensureDeferred
 async def test_importer_that_fails_to_close_keeps_no_other_from_it(pool, logged_failures, type_):
     """Nor what the service has to stop after them."""
@@ -457,7 +523,7 @@ async def test_importer_that_fails_to_close_keeps_no_other_from_it(pool, logged_
     await pool.close()
 
     assert good.closings == 1
-    assert len(logged_failures.flush(RuntimeError)) == 1
+    assert len(logged_failures.flush(RuntimeError, SystemExit)) == 1
 
 
 def test_importers_do_not_wait_for_each_other_to_close(pool):

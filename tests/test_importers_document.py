@@ -1,11 +1,13 @@
-"""docs/importers.md: its example is run as a plugin, and its table is held to the code."""
+"""docs/importers.md: its example is run as a plugin, and its tables are held to the code."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,24 @@ from streamer.importers import GROUP, Registry
 from streamer.testing.checks import CHECKS
 from streamer.testing.type_checks import TYPE_CHECKS
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "importers.md"
+DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENT = DOCS / "importers.md"
+EXAMPLES = sorted((DOCS / "examples").rglob("*.py"))
+STABLE = re.compile(r"^\| `streamer\.(\w+)` \| (.+) \|$", re.MULTILINE)
 ROW = re.compile(r"\| `(\w+)\((.*)\)` \| .+ \| (\w+) \| (yes|no) \| (yes|no) \|")
+
+
+SPAN = frozenset({"first", "last", "length"})
+"""What a `ByteRange` has."""
+
+
+def document():
+    return DOCUMENT.read_text()
 
 
 def blocks(language):
     """The fenced blocks of the document, in order."""
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE
-    )
+    return re.findall(rf"^```{language}\n(.*?)^```$", document(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -68,9 +79,37 @@ def test_example_passes_the_checks_as_the_document_runs_them(plugin):
     assert (0, True) == (run.returncode, expected in run.stdout), run.stdout[-3000:]
 
 
+def test_modules_that_an_author_may_use_have_what_the_table_names():
+    """Names, parts of a `ByteRange`, and modules of `streamer.testing`."""
+    rows = {module: re.findall(r"`(\w+)`", text) for module, text in STABLE.findall(document())}
+
+    checked = [import_module(f"streamer.testing.{name}") for name in rows.pop("testing")]
+    lacking = {
+        name
+        for module, names in rows.items()
+        for name in names
+        if not hasattr(import_module(f"streamer.{module}"), name) and name not in SPAN
+    }
+    assert {"interfaces", "model", "errors", "ranges"} == rows.keys()
+    assert len(checked) == 3
+    assert lacking == set()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[each.name for each in EXAMPLES])
+def test_example_package_uses_what_the_table_names(path):
+    """And nothing else of the service, in its tests neither."""
+    found = {
+        each.module.split(".")[1]
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("streamer.")
+    }
+
+    assert found <= {module for module, _ in STABLE.findall(document())}
+
+
 def test_table_says_of_each_error_what_the_code_says():
     """Outcome, whether it is asked again, and whether it counts against the origin."""
-    rows = ROW.findall(DOCUMENT.read_text())
+    rows = ROW.findall(document())
 
     said = {name: (outcome, again, counts) for name, _, outcome, again, counts in rows}
     found = {name: facts(getattr(errors, name)) for name in said}
@@ -84,6 +123,7 @@ def test_table_has_every_error_that_is_not_the_service_s_own():
         errors.OriginAnsweredOtherwise,
         errors.OriginAvoided,
         errors.OriginSilent,
+        errors.OriginTooSlow,
         errors.ContentMismatch,
         *errors.ContentMismatch.__subclasses__(),
     }
@@ -94,7 +134,7 @@ def test_table_has_every_error_that_is_not_the_service_s_own():
     }
 
     assert {each.__name__ for each in of_origins - ours} == {
-        name for name, *_ in ROW.findall(DOCUMENT.read_text())
+        name for name, *_ in ROW.findall(document())
     }
 
 

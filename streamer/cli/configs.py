@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 
 from streamer.errors import ConfigurationError
-from streamer.importers import ImporterType, Registry, object_keys, secrets_set
+from streamer.importers import Registry, object_keys, secrets_set
+from streamer.interfaces import ImporterType
 from streamer.keyring import sealed_keys
 from streamer.model import DownloadConfig
 
@@ -140,7 +141,10 @@ def config_document(stored: DownloadConfig, registry: Registry) -> dict[str, obj
 
 
 def shown_config(stored: DownloadConfig, registry: Registry) -> dict[str, object]:
-    """The config with `set` or `unset` in the place of each secret, for which no key is needed."""
+    """The config with `set` or `unset` in the place of each secret, for which no key is needed.
+
+    The URL comes first, which is what is looked for, and the other keys by name.
+    """
     try:
         kind = registry.type(stored.type)
     except ConfigurationError:
@@ -148,7 +152,8 @@ def shown_config(stored: DownloadConfig, registry: Registry) -> dict[str, object
     plain = {key: value for key, value in stored.config.items() if key not in kind.secret_keys}
     found = secrets_set(kind, stored)
     secrets = sorted(kind.secret_keys | found)
-    return plain | {key: "set" if key in found else "unset" for key in secrets}
+    shown = plain | {key: "set" if key in found else "unset" for key in secrets}
+    return {key: shown[key] for key in sorted(shown, key=lambda key: (key != "url", key))}
 
 
 def shown_value(value: object) -> str:

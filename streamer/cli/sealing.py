@@ -18,14 +18,8 @@ from dataclasses import replace
 
 from streamer.catalog import CatalogStore
 from streamer.errors import CatalogError, ConfigurationError, KeyUnusable, OperationRefused
-from streamer.importers import (
-    ImporterType,
-    Registry,
-    normalised,
-    split_config,
-    warnings,
-    whole_config,
-)
+from streamer.importers import Registry, normalised, split_config, warnings, whole_config
+from streamer.interfaces import ImporterType
 from streamer.keyring import Keyring, sealed_keys
 from streamer.model import DownloadConfig
 

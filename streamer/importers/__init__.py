@@ -10,19 +10,19 @@ the part that the catalog shows and the part that is sealed, and put together ag
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from typing import cast
 
 from cachetools import LRUCache
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from streamer.errors import ConfigurationError, ImporterBroken
-from streamer.interfaces import Importer
+from streamer.errors import NOT_OURS, ConfigurationError, ImporterBroken
+from streamer.interfaces import Importer, ImporterType, Surroundings
 from streamer.keyring import Keyring, sealed_keys
 from streamer.model import DownloadConfig
 
@@ -34,46 +34,12 @@ MAX_IMPORTERS = 1024
 EMPTY: tuple[object, ...] = (None, "", [], {})
 """Values of a config that stand for none."""
 
+SLOW_SECONDS = 1.0
+"""A type that takes as long to load is named in the log: a start, or a command, waits for it."""
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an importer gets from the service: the reactor, and the name to give in Via.
-
-    The keys go no further than the pool: an importer gets its own secrets and an empty keyring.
-    `file_roots` are the only folders of this machine that an importer may read content from.
-    """
-
-    reactor: IReactorTime
-    pseudonym: str
-    keyring: Keyring = field(default_factory=Keyring)
-    file_roots: tuple[str, ...] = ()
-
-
-class ImporterType(Protocol):
-    """What an entry point names: how a kind of importer is configured and built.
-
-    It may also have `object_keys`, a frozenset: the keys whose text is read as JSON, wherever it
-    was found. Without it a secret can only be a text, unless it comes from a config file. And it
-    may have `warnings`, a function from a normalised config to sentences for the operator. Its
-    importers may be bound to pass-through distributions where `can_relay` is there and true.
-    """
-
-    schemes: frozenset[str]
-    """URL schemes that absolute URLs of its sources may have."""
-
-    secret_keys: frozenset[str]
-    """Keys of the config that must never be shown, and are sealed with all that they hold."""
-
-    def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
-        """Check a config and give the form that is stored; raises `ConfigurationError`.
-
-        The message names the key and what is allowed, and never a value.
-        """
-
-    def build(self, config: Mapping[str, object], surroundings: Surroundings) -> Importer:
-        """Make an importer from a config with its secrets; raises `ConfigurationError`."""
 
 
 @contextmanager
@@ -84,9 +50,9 @@ def faults_named() -> Iterator[None]:
     """
     try:
         yield
-    except ConfigurationError:
+    except (ConfigurationError, *NOT_OURS):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise ConfigurationError(f"the importer type failed with {type(error).__name__}") from None
 
 
@@ -136,7 +102,8 @@ def whole_config(stored: DownloadConfig, keyring: Keyring) -> dict[str, object]:
 class Registry:
     """The importer types of this installation, and one importer for each config in use."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow_seconds: float = SLOW_SECONDS) -> None:
+        self._slow_seconds = slow_seconds
         self._loaded: dict[str, ImporterType] = {}
         self._reasons: dict[str, str] = {}
         self._entry_points: dict[str, EntryPoint] = {}
@@ -170,17 +137,25 @@ class Registry:
         """Load a type if it is not loaded; give the reason why it cannot be."""
         if name in self._loaded or name in self._reasons:
             return self._reasons.get(name)
+        began_at = time.monotonic()
         try:
             self._loaded[name] = _checked(self._entry_points[name].load()())
         except OSError as error:
             # Too many open files, a disk that is away: it may pass, so it is not remembered.
             return f"{type(error).__name__}: {error}"
-        except (KeyboardInterrupt, GeneratorExit):
+        except NOT_OURS:
             raise
         except BaseException as error:
-            # Some frameworks end a task or a process by one that is no Exception.
             self._reasons[name] = f"{type(error).__name__}: {error}"
+        finally:
+            self._tell_if_slow(name, time.monotonic() - began_at)
         return self._reasons.get(name)
+
+    def _tell_if_slow(self, name: str, seconds: float) -> None:
+        """Nobody can end an import that takes long, but who starts the service can learn which."""
+        if seconds >= self._slow_seconds:
+            said = "importer type {name} took {seconds:.1f} s to load"
+            _log.warn(said, name=name, seconds=seconds)
 
 
 def _is_ours(point: EntryPoint) -> bool:
@@ -192,10 +167,21 @@ def _package(point: EntryPoint) -> str:
 
 
 def _checked(kind: ImporterType) -> ImporterType:
-    """Refuse a type that does not say what is secret: all of it would be stored in the clear."""
-    for name in ("schemes", "secret_keys"):
-        if not isinstance(getattr(kind, name), frozenset):
+    """Refuse a type that could not be used, or that does not say what is secret.
+
+    What it forgot, or wrote as a list, would be stored in the clear.
+    """
+    for name in ("schemes", "secret_keys", "object_keys"):
+        stated: object = getattr(kind, name) if name != "object_keys" else object_keys(kind)
+        if not isinstance(stated, frozenset):
             raise TypeError(f"{name} is no frozenset")
+        if not all(isinstance(each, str) for each in stated):
+            raise TypeError(f"{name} holds what is no text")
+    if wrong := sorted(each for each in kind.schemes if not _SCHEME.fullmatch(each)):
+        raise ValueError(f"schemes holds {wrong[0]!r}, which no URL begins with in lower case")
+    for name in ("normalise", "build"):
+        if not callable(getattr(kind, name)):
+            raise TypeError(f"{name} cannot be called")
     return kind
 
 
@@ -206,10 +192,13 @@ class ImporterPool:
     open on it end by themselves.
     """
 
-    def __init__(self, registry: Registry, surroundings: Surroundings) -> None:
+    def __init__(
+        self, registry: Registry, surroundings: Surroundings, keyring: Keyring | None = None
+    ) -> None:
+        """The keys go no further than here: an importer gets its own secrets and nothing else."""
         self._registry = registry
-        self._keyring = surroundings.keyring
-        self._surroundings = replace(surroundings, keyring=Keyring())
+        self._surroundings = surroundings
+        self._keyring = Keyring() if keyring is None else keyring
         self._importers: LRUCache[int, tuple[int, Importer]] = _ClosingCache(MAX_IMPORTERS)
         self._broken: LRUCache[int, tuple[int, str]] = LRUCache(MAX_IMPORTERS)
 
@@ -242,7 +231,9 @@ class ImporterPool:
         try:
             kind = self._registry.type(config.type)
             with faults_named():
-                built = kind.build(whole_config(config, self._keyring), self._surroundings)
+                made = kind.build(whole_config(config, self._keyring), self._surroundings)
+                # One that has `downloaders` in its place is asked for that by who finds it.
+                built = cast(Importer, made)
         except ConfigurationError as error:
             why = str(error)
         else:
@@ -271,7 +262,7 @@ def _close(importer: Importer) -> Deferred[None]:
 async def _closed(importer: Importer) -> None:
     try:
         await importer.close()
-    except CancelledError:
+    except (CancelledError, *NOT_OURS):
         raise
-    except Exception:
+    except BaseException:
         _log.failure("closing an importer failed")

@@ -20,23 +20,28 @@ from streamer.testing.content_checks import (
     check_broken,
     check_content,
     check_fields,
+    check_lying,
     check_spans,
+    check_unsized,
 )
 from streamer.testing.flow_checks import (
     check_memory,
     check_pause,
     check_pause_before_content,
+    check_pause_often,
     check_stop_at_the_end,
     check_stop_before_content,
     check_stop_in_content,
     check_stop_in_pause,
 )
 from streamer.testing.opening_checks import (
+    check_any_source,
     check_cancelled_open,
     check_close,
     check_concurrent,
     check_origin,
     check_refused,
+    check_silent,
 )
 from streamer.testing.overhearing import check_secrets
 from streamer.testing.subject import LEAST_BYTES, Subject
@@ -46,7 +51,9 @@ Check = Callable[[Subject], Coroutine[Any, Any, None]]
 CHECKS: tuple[Check, ...] = (
     check_fields,
     check_content,
+    check_unsized,
     check_spans,
+    check_lying,
     check_broken,
     check_stop_before_content,
     check_stop_in_content,
@@ -54,11 +61,14 @@ CHECKS: tuple[Check, ...] = (
     check_stop_at_the_end,
     check_pause,
     check_pause_before_content,
+    check_pause_often,
     check_memory,
     check_cancelled_open,
     check_refused,
+    check_any_source,
     check_concurrent,
     check_close,
+    check_silent,
     check_origin,
     check_secrets,
 )

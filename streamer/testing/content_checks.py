@@ -6,10 +6,11 @@ of no use.
 
 from __future__ import annotations
 
+from streamer.errors import OriginError
 from streamer.model import OriginResponse
 from streamer.ranges import ByteRange
 from streamer.testing.reading import Reading
-from streamer.testing.subject import Subject, require, session_of
+from streamer.testing.subject import Subject, refusal, require, session_of
 
 _PIECE_BYTES = 1000
 
@@ -43,7 +44,7 @@ async def check_content(subject: Subject) -> None:
 async def check_spans(subject: Subject) -> None:
     """Who asks for a span gets it and is told so, or gets all and is told so; again and again."""
     async with session_of(subject) as session:
-        downloader = session.downloader()
+        downloader = await session.prepared()
         for span in _spans(len(subject.content)):
             download = await session.open(span, downloader)
             response, expected = download.response, subject.content
@@ -62,12 +63,37 @@ async def check_broken(subject: Subject) -> None:
     if subject.broken is None:
         return
     async with session_of(subject) as session:
-        download = await session.open(downloader=session.downloader(subject.broken))
+        download = await session.opened(session.asking(subject.broken))
         reading = Reading(session, download, subject.content)
         reading.begin()
         error = await reading.end()
         require(error is not None, "content that broke off ended as if it were complete")
         reading.stop()
+
+
+async def check_unsized(subject: Subject) -> None:
+    """Content of which nobody says how long it is has no length, and comes whole all the same."""
+    if subject.unsized is None:
+        return
+    async with session_of(subject) as session:
+        download = await session.opened(session.asking(subject.unsized))
+        announced = download.response.length
+        require(announced is None, f"the length is {announced}, and the origin said none")
+        reading = Reading(session, download, subject.content)
+        reading.begin()
+        await reading.whole()
+        reading.stop()
+
+
+async def check_lying(subject: Subject) -> None:
+    """Another part than the one that was asked for is refused: no digest would find it out."""
+    if subject.lying is None:
+        return
+    async with session_of(subject) as session:
+        span = ByteRange(1, _PIECE_BYTES)
+        error = await refusal(subject, session.asking(subject.lying, span))
+        found = f"open raised {type(error).__name__} of another part, and no OriginError"
+        require(isinstance(error, OriginError), found)
 
 
 def _spans(size: int) -> tuple[ByteRange, ...]:

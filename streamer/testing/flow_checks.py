@@ -6,6 +6,7 @@ calls them from.
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 from streamer.testing.reading import Reading
@@ -101,6 +102,33 @@ async def check_pause_before_content(subject: Subject) -> None:
         reading.download.resume()
         await reading.whole()
         reading.stop()
+
+
+async def check_pause_often(subject: Subject) -> None:
+    """A sink may pause at each chunk, and resume within the same call or later."""
+    async with session_of(subject) as session:
+        reading = Reading(session, await session.open(), subject.content)
+        _pause_often(subject, reading)
+        reading.begin()
+        await reading.whole()
+        reading.stop()
+
+
+def _pause_often(subject: Subject, reading: Reading) -> None:
+    download, is_within = reading.download, itertools.cycle((True, False))
+
+    def resume() -> None:
+        if not reading.is_ended:  # it may be stopped by then, and hear nothing any more
+            download.resume()
+
+    def waver() -> None:
+        download.pause()
+        if next(is_within):
+            resume()
+        else:
+            subject.reactor.callLater(0, resume)
+
+    reading.on_content = waver
 
 
 async def check_memory(subject: Subject) -> None:

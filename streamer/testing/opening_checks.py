@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -14,11 +15,22 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherR
 from streamer.errors import OriginError
 from streamer.interfaces import Download
 from streamer.testing.reading import Reading
-from streamer.testing.subject import Session, Subject, fail, require, session_of, started
+from streamer.testing.subject import (
+    Session,
+    Subject,
+    fail,
+    refusal,
+    require,
+    session_of,
+    started,
+)
 
 MAX_MOMENTS = 26
 FIRST_MOMENTS = 12
 """When an open is cancelled: after each of the first turns of the reactor, then ever later ones."""
+
+ODD_URLS = ("", " ", "%", "%zz", "a\0b", "a\r\nX: y", "\u00e9", "[", "http://[", "any://h/f", "..")
+"""What a list may hold, by mistake or by malice."""
 
 
 # -- open
@@ -26,7 +38,7 @@ FIRST_MOMENTS = 12
 
 async def check_cancelled_open(subject: Subject) -> None:
     """An open that is cancelled raises and leaves nothing, at whichever moment that is."""
-    await cancel_at_moments(subject, lambda session: session.downloader().open())
+    await cancel_at_moments(subject, Session.asking)
 
 
 async def cancel_at_moments(
@@ -61,7 +73,7 @@ async def check_refused(subject: Subject) -> None:
     """What cannot be opened raises the `OriginError` that says why, and leaves nothing."""
     for source, expected in subject.refused:
         async with session_of(subject) as session:
-            error = await refusal(subject, session.downloader(source).open())
+            error = await refusal(subject, session.asking(source))
             name = type(error).__name__
             found = f"open raised {name} and should raise {expected.__name__}"
             require(isinstance(error, expected), found)
@@ -76,16 +88,19 @@ def _has_sentence(error: Exception) -> bool:
         return False
 
 
-async def refusal(subject: Subject, opening: Coroutine[Any, Any, Download]) -> Exception:
-    """What an open raises that has to fail."""
-    try:
-        download = await subject.in_time(started(opening), "an open that should fail did not end")
-    except AssertionError:
-        raise
-    except Exception as error:
-        return error
-    download.stop()
-    raise AssertionError("open completed, where it should fail")
+async def check_any_source(subject: Subject) -> None:
+    """Whatever was published makes a downloader, and what cannot be asked is an `OriginError`."""
+    for url in ODD_URLS:
+        async with session_of(subject) as session:
+            opening = started(session.asking(replace(subject.source, url=url)))
+            try:
+                (await subject.in_time(opening, f"the open of {url[:40]!r} did not end")).stop()
+            except OriginError:
+                continue
+            except AssertionError:
+                raise
+            except Exception as error:
+                fail(f"the source {url[:40]!r} raised {type(error).__name__}", error)
 
 
 # -- what is shared
@@ -134,23 +149,40 @@ async def _read_slowly(session: Session) -> None:
 
 
 async def check_close(subject: Subject) -> None:
-    """`close` lets what is open come to its end, and a downloader of before be opened once more."""
+    """`close` waits for nobody, and ends nothing that is open.
+
+    A download that is paused meanwhile comes to its end, and a downloader of before may be opened
+    once more.
+    """
     async with session_of(subject) as session:
-        late = session.downloader()
+        late = await session.prepared()
         reading = Reading(session, await session.open(), subject.content)
         reading.on_first = reading.download.pause
         reading.begin()
         await reading.first_bytes()
-        closing = started(session.close())
+        await session.close()
         await subject.turns(1)
         reading.download.resume()
         await reading.whole()
         reading.stop()
-        await closing
         reading = Reading(session, await session.open(downloader=late), subject.content)
         reading.begin()
         await reading.whole()
         reading.stop()
+
+
+async def check_silent(subject: Subject) -> None:
+    """An origin that never answers keeps neither `close` nor who is cancelled."""
+    if subject.silent is None:
+        return
+    async with session_of(subject) as session:
+        opening = started(session.asking(subject.silent))
+        await subject.quiet()
+        if opening.called:
+            opening.addCallbacks(lambda download: download.stop(), lambda _: None)
+            fail("open ended, and its origin has not said a word")
+        await session.close()
+        await _cancelled(subject, opening)
 
 
 async def check_origin(subject: Subject) -> None:
@@ -159,10 +191,10 @@ async def check_origin(subject: Subject) -> None:
     What is known of an origin is kept under its name, and operators see it.
     """
     async with session_of(subject) as session:
-        one, another = session.downloader(), session.downloader()
+        one, another = await session.prepared(), await session.prepared()
         origin = one.origin
         require(bool(origin) and origin.isprintable(), "origin is no name that can be shown")
-        same = {one.origin, another.origin, session.downloader().origin}
+        same = {one.origin, another.origin, (await session.prepared()).origin}
         require(same == {origin}, "origin is not the same at each look")
         authority = origin.partition("://")[2] or origin
         require(not set(authority) & set("@?#/"), "origin holds more than a scheme, host and port")

@@ -15,9 +15,8 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.python.failure import Failure
 
 from streamer.model import RemoteArtifact
-from streamer.testing.opening_checks import refusal
 from streamer.testing.reading import Reading
-from streamer.testing.subject import Session, Subject, require, session_of
+from streamer.testing.subject import Session, Subject, refusal, require, session_of
 
 
 async def check_secrets(subject: Subject) -> None:
@@ -25,8 +24,10 @@ async def check_secrets(subject: Subject) -> None:
     shown: list[tuple[str, str]] = []
     with _overheard(shown):
         async with session_of(subject) as session:
-            shown += _looks(importer=session.importer, downloader=session.downloader())
-            await _show_download(session, shown)
+            shown += _looks(importer=session.importer, downloader=await session.prepared())
+            await _show_download(session, subject.source, shown)
+            if subject.broken is not None:
+                await _show_download(session, subject.broken, shown)
             for source, _ in subject.refused:
                 await _show_refusal(session, source, shown)
     for where, text in shown:
@@ -34,20 +35,27 @@ async def check_secrets(subject: Subject) -> None:
         require(is_clean, f"a secret of the config is seen in {where}")
 
 
-async def _show_download(session: Session, shown: list[tuple[str, str]]) -> None:
-    download = await session.open()
+async def _show_download(
+    session: Session, source: RemoteArtifact, shown: list[tuple[str, str]]
+) -> None:
+    download = await session.opened(session.asking(source))
     shown += _looks(download=download, response=download.response)
     reading = Reading(session, download, session.subject.content)
     reading.begin()
-    await reading.end()
+    error = await reading.end()
     reading.stop()
     shown += _looks(download=download)
+    if error is not None:
+        _show_error(error, shown)
 
 
 async def _show_refusal(
     session: Session, source: RemoteArtifact, shown: list[tuple[str, str]]
 ) -> None:
-    error = await refusal(session.subject, session.downloader(source).open())
+    _show_error(await refusal(session.subject, session.asking(source)), shown)
+
+
+def _show_error(error: BaseException, shown: list[tuple[str, str]]) -> None:
     shown += _looks(error=error)
     shown.append(("an error or what caused it", "".join(traceback.format_exception(error))))
 

@@ -22,8 +22,8 @@ def _do_nothing() -> None:
 class Reading:
     """One download, read; its content should be `expected`.
 
-    `on_first` is called within the call that brings the first bytes, and `on_end` within the last
-    call: that is when the service pauses and stops too.
+    `on_first` is called within the call that brings the first bytes, `on_content` within every call
+    that brings some, and `on_end` within the last call: that is when the service pauses and stops.
     """
 
     def __init__(self, session: Session, download: Download, expected: bytes) -> None:
@@ -34,11 +34,12 @@ class Reading:
         self.begun: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.on_first: Callable[[], None] = _do_nothing
+        self.on_content: Callable[[], None] = _do_nothing
         self.on_end: Callable[[], None] = _do_nothing
         self.is_ended = False
         self._subject = session.subject
         self._expected = memoryview(expected)
-        self._error: object = None
+        self._error: OriginError | None = None
         self._is_stopped = False
         self._faults: list[str] = []
 
@@ -65,7 +66,7 @@ class Reading:
         count, expected = self.received_bytes, len(self._expected)
         require(count == expected, f"the content has {count} bytes and should have {expected}")
 
-    async def end(self) -> object:
+    async def end(self) -> OriginError | None:
         """Wait for the end, however it comes."""
         await self._subject.in_time(self.ended, "the content did not end")
         self.check()
@@ -87,10 +88,13 @@ class Reading:
             self.first_byte_count = len(chunk)
             self.on_first()
             self.begun.callback(None)
+        if not self._is_stopped:
+            self.on_content()
 
-    def content_ended(self, error: object) -> None:
+    def content_ended(self, error: OriginError | None) -> None:
         self._check_call("the last word")
-        if not isinstance(error, OriginError | None):
+        said: object = error
+        if not isinstance(said, OriginError | None):
             self._faults.append(f"the content ended in {type(error).__name__}, no OriginError")
         if not self.is_ended:
             self.is_ended = True

@@ -13,9 +13,9 @@ from typing import Any, cast
 from streamer.errors import OriginError
 from streamer.interfaces import Download, Relayer, RelayingImporter
 from streamer.model import Fields
-from streamer.testing.opening_checks import cancel_at_moments, refusal
+from streamer.testing.opening_checks import cancel_at_moments
 from streamer.testing.reading import Reading
-from streamer.testing.subject import Session, Subject, require, session_of
+from streamer.testing.subject import Session, Subject, refusal, require, session_of
 
 _ONE_BYTE = (("Range", "bytes=1-1"),)
 

@@ -7,7 +7,7 @@ spoil the checks that follow.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from streamer.errors import OriginError
-from streamer.interfaces import Download, Downloader, Importer
+from streamer.interfaces import Download, Downloader, Importer, MirroringImporter
 from streamer.model import RemoteArtifact
 from streamer.ranges import ByteRange
 
@@ -43,7 +43,7 @@ class Subject:
     reactor: Any
     """The running one; its clock times the checks, its timers and descriptors are counted."""
 
-    make_importer: Callable[[], Importer]
+    make_importer: Callable[[], Importer | MirroringImporter]
     """Makes another importer of the same config each time, as a new revision would."""
 
     source: RemoteArtifact
@@ -56,6 +56,15 @@ class Subject:
 
     broken: RemoteArtifact | None = None
     """A source whose content breaks off, visibly so for the importer."""
+
+    unsized: RemoteArtifact | None = None
+    """A source with the same content, of which the origin does not say how long it is."""
+
+    lying: RemoteArtifact | None = None
+    """A source whose origin answers any span with another one, and says so."""
+
+    silent: RemoteArtifact | None = None
+    """A source whose origin takes the question and never says a word."""
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must not be seen: the secret values of the config, as text."""
@@ -115,31 +124,52 @@ class Subject:
 class Session:
     """One importer of a subject, and what was opened through it."""
 
-    def __init__(self, subject: Subject, importer: Importer) -> None:
+    def __init__(self, subject: Subject, importer: Importer | MirroringImporter) -> None:
         self.subject = subject
         self.importer = importer
         self._downloads: list[Download] = []
         self._is_closed = False
 
-    def downloader(self, source: RemoteArtifact | None = None) -> Downloader:
-        """A new downloader for `source`, or the one of the subject."""
-        return self.importer.downloader(self.subject.source if source is None else source)
+    async def downloader(self, source: RemoteArtifact | None = None) -> Downloader:
+        """A new downloader for `source`, or the one of the subject: the first, where it has many.
+
+        Without patience, so that it can be cancelled.
+        """
+        asked = self.subject.source if source is None else source
+        if not hasattr(self.importer, "downloaders"):
+            return self.importer.downloader(asked)
+        places: Sequence[Downloader] = await self.importer.downloaders(asked)
+        require(len(places) > 0, "downloaders gives no place and no OriginError that says why")
+        return places[0]
+
+    async def asking(
+        self, source: RemoteArtifact | None = None, span: ByteRange | None = None
+    ) -> Download:
+        """Build a downloader and open it, whatever comes of that."""
+        return await (await self.downloader(source)).open(span)
+
+    async def prepared(self, source: RemoteArtifact | None = None) -> Downloader:
+        """A downloader, as it has to be had."""
+        return await self._patient(self.downloader(source), "there was no downloader")
 
     async def open(
         self, span: ByteRange | None = None, downloader: Downloader | None = None
     ) -> Download:
         """Open it, or what another downloader is for, as it has to be possible."""
-        asked = self.downloader() if downloader is None else downloader
-        return await self.opened(asked.open(span))
+        opening = self.asking(span=span) if downloader is None else downloader.open(span)
+        return await self.opened(opening)
 
     async def opened(self, opening: Coroutine[Any, Any, Download]) -> Download:
         """What is being opened, which is stopped with the session at the latest."""
-        try:
-            download = await self.subject.in_time(started(opening), "open did not complete")
-        except OriginError as error:
-            fail(f"open refused what can be had: {type(error).__name__}: {error}", error)
+        download = await self._patient(opening, "open did not complete")
         self._downloads.append(download)
         return download
+
+    async def _patient(self, work: Coroutine[Any, Any, T], complaint: str) -> T:
+        try:
+            return await self.subject.in_time(started(work), complaint)
+        except OriginError as error:
+            fail(f"open refused what can be had: {type(error).__name__}: {error}", error)
 
     async def close(self) -> None:
         """Close the importer, once, which must not take for ever."""
@@ -173,6 +203,18 @@ async def settle(subject: Subject, before: int) -> None:
     while (left := subject.open_now() - before) > 0 and subject.reactor.seconds() < deadline:
         await deferLater(subject.reactor, POLL_SECONDS)
     require(left <= 0, f"{left} timers, connections or files are left when all is over")
+
+
+async def refusal(subject: Subject, opening: Coroutine[Any, Any, Download]) -> Exception:
+    """What an open raises that has to fail."""
+    try:
+        download = await subject.in_time(started(opening), "an open that should fail did not end")
+    except AssertionError:
+        raise
+    except Exception as error:
+        return error
+    download.stop()
+    raise AssertionError("open completed, where it should fail")
 
 
 def started(work: Coroutine[Any, Any, T]) -> Deferred[T]:

@@ -8,7 +8,7 @@ names all of them. They open nothing and need no reactor.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Protocol
 
@@ -27,14 +27,14 @@ class ConfigChecker(Protocol):
 
     @property
     def schemes(self) -> frozenset[str]:
-        """See `importers.ImporterType`."""
+        """See `interfaces.ImporterType`."""
 
     @property
     def secret_keys(self) -> frozenset[str]:
-        """See `importers.ImporterType`."""
+        """See `interfaces.ImporterType`."""
 
     def normalise(self, config: Mapping[str, object]) -> dict[str, object]:
-        """See `importers.ImporterType`."""
+        """See `interfaces.ImporterType`."""
 
 
 Config = Mapping[str, object]
@@ -47,20 +47,20 @@ def check_type(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = (
         check(kind, configs, secrets)
 
 
-def check_constants(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_constants(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """What a type says of its keys are frozensets; without the first two it is not loaded."""
     for name in ("schemes", "secret_keys", "object_keys"):
         stated: object = getattr(kind, name, frozenset() if name == "object_keys" else None)
         require(isinstance(stated, frozenset), f"{name} is no frozenset")
 
 
-def check_schemes(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_schemes(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """Schemes are written as they are compared."""
     wrong = [each for each in kind.schemes if each != each.lower() or ":" in each]
     require(not wrong, f"schemes are in lower case and without a colon, not {wrong}")
 
 
-def check_normal_form(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_normal_form(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """A normal form is its own normal form, and what was given to `normalise` stays as it was."""
     for config in configs:
         given = deepcopy(dict(config))
@@ -69,7 +69,7 @@ def check_normal_form(kind: ConfigChecker, configs: Configs, secrets: Sequence[s
         require(kind.normalise(once) == once, "what is normalised twice is another config")
 
 
-def check_dump(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_dump(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """A config comes back from the catalog as it went there, its secrets included."""
     kept = ""
     for once in map(kind.normalise, configs):
@@ -84,7 +84,7 @@ def check_dump(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) ->
     require(not lost, f"secrets {lost} of those that were given are not in the normalised configs")
 
 
-def check_secret_keys(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_secret_keys(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """`secret_keys` are keys of the config, and hold all that is secret."""
     normal = [kind.normalise(config) for config in configs]
     known = {key for once in normal for key in once}
@@ -96,7 +96,18 @@ def check_secret_keys(kind: ConfigChecker, configs: Configs, secrets: Sequence[s
         require(not any(_quoted(each) in shown for each in secrets), f"{key} shows a secret")
 
 
-def check_unknown_key(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_texts(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
+    """Numbers, `true` and `false` may be written as text: a command reads nothing else."""
+    for config in configs:
+        once = kind.normalise(config)
+        for key, value in config.items():
+            if isinstance(value, int | float) and key != "version":
+                written = {**config, key: json.dumps(value)}
+                require(_refusal(kind, written, key) is None, f"{key} as text is refused")
+                require(kind.normalise(written) == once, f"{key} as text is another one")
+
+
+def check_unknown_key(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """A misspelt key is refused by its name: otherwise a password would be kept and shown."""
     sentence = _refusal(kind, {**configs[0], UNKNOWN_KEY: MARK}, UNKNOWN_KEY)
     require(sentence is not None, "a key that does not exist is accepted")
@@ -104,7 +115,7 @@ def check_unknown_key(kind: ConfigChecker, configs: Configs, secrets: Sequence[s
     require(MARK not in (sentence or ""), "the refusal of an unknown key repeats its value")
 
 
-def check_refusals(kind: ConfigChecker, configs: Configs, secrets: Sequence[str]) -> None:
+def check_refusals(kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
     """A wrong value is refused with `ConfigurationError`, which names the key and no value."""
     wrong = [(config, key, each) for config in configs for key in config for each in _WRONG]
     for config, key, value in wrong:
@@ -137,7 +148,16 @@ def _quoted(secret: str) -> str:
     return json.dumps(secret, ensure_ascii=False)[1:-1]
 
 
-TypeCheck = Callable[[ConfigChecker, Configs, Sequence[str]], None]
+class TypeCheck(Protocol):
+    """One of the checks."""
+
+    @property
+    def __name__(self) -> str:
+        """What it is about."""
+
+    def __call__(self, kind: ConfigChecker, configs: Configs, secrets: Sequence[str] = ()) -> None:
+        """Raise `AssertionError` where the type does not do what is checked."""
+
 
 TYPE_CHECKS: tuple[TypeCheck, ...] = (
     check_constants,
@@ -145,6 +165,7 @@ TYPE_CHECKS: tuple[TypeCheck, ...] = (
     check_normal_form,
     check_dump,
     check_secret_keys,
+    check_texts,
     check_unknown_key,
     check_refusals,
 )

@@ -1,7 +1,8 @@
 """What every importer does: the checks for plugin authors, mixed into one test class per importer.
 
 A test class gives the fixture `subject`, and where a type is checked `kind`, `configs` (which
-together set every key) and `secrets`.
+together set every key) and `secrets`. The file is named after the type, by which issue 5 looks for
+the checks of all that is built in.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import pytest
 from pytest_twisted import ensureDeferred
 
+from streamer.importers import Registry
 from streamer.testing.checks import CHECKS
 from streamer.testing.relay_checks import RELAY_CHECKS
 from streamer.testing.type_checks import TYPE_CHECKS
@@ -46,3 +48,9 @@ class ImporterTypeContract:
     def test_type_keeps_the_contract(self, kind, configs, secrets, check):
         """The docstring of the check says what."""
         check(kind, configs, secrets)
+
+    def test_type_is_the_one_that_its_file_is_named_after(self, kind, request):
+        """It is what the entry point of that name gives."""
+        name = request.path.stem.removeprefix("test_importer_")
+
+        assert type(Registry().type(name)) is type(kind)

@@ -42,6 +42,9 @@ class Clumsy:
 
     def normalise(self, config):
         raise ValueError(f"cannot use {config}")
+
+    def build(self, config, surroundings):
+        raise NotImplementedError
 """
 PLUGIN = """
 from streamer.errors import ConfigurationError
@@ -55,6 +58,9 @@ class Fields:
         if not isinstance(config.get("secret_fields", {}), dict):
             raise ConfigurationError("secret_fields: must be an object")
         return dict(config)
+
+    def build(self, config, surroundings):
+        raise NotImplementedError
 """
 
 

@@ -1,10 +1,10 @@
-"""The importer type: what the entry point names."""
+"""The importer type, and the function that the entry point names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streamer.importers import Surroundings
+from streamer.interfaces import ImporterType, Surroundings
 
 from subscription_importer.config import read_config
 from subscription_importer.importer import SubscriptionImporter
@@ -33,3 +33,12 @@ class SubscriptionType:
         if read_config(config).url.startswith("https:"):
             return []
         return ["url is http: whoever is on the way can read the secret and the sessions"]
+
+
+def subscription() -> ImporterType:
+    """What the entry point names.
+
+    Here a type checker sees whether the class is what it has to be, and with it the importer that
+    `build` makes, its downloaders and their downloads.
+    """
+    return SubscriptionType()

@@ -31,17 +31,23 @@ REFUSAL = bytes(5_000_000)
 class Store:
     """`files` are contents by path; those in `cut` break off after so many bytes.
 
-    A session is good for `session_uses` requests; a range begins `shift` bytes later than asked.
+    Of those in `unsized` it does not say how long they are, a range of those in `shifted` begins a
+    byte later than asked, and about those in `silent` it never says a word. A session is good for
+    `session_uses` requests.
     """
 
-    def __init__(self, files, tls=None, cut=(), session_uses=1_000_000):
+    def __init__(
+        self, files, tls=None, *, cut=(), unsized=(), shifted=(), silent=(), session_uses=1_000_000
+    ):
         self.files = files
         self.cut = dict(cut)
+        self.unsized = unsized
+        self.shifted = shifted
+        self.silent = silent
         self.logins = []
         self.requests = []
         self.codings = []
         self.login_seconds = 0.02
-        self.shift = 0
         self.login_status = 200
         self.sessions = {}
         self._session_uses = session_uses
@@ -133,29 +139,37 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(403, REFUSAL)
         elif parts.path == "/files/moved":
             self.answer(302, REFUSAL, {"Location": "/files/f"})
+        elif parts.path in store.silent:
+            self.rfile.read(1)
+            self.close_connection = True
         elif parts.path not in store.files:
             self.answer(404, REFUSAL)
         else:
-            self.send_file(store.files[parts.path], store.cut.get(parts.path))
+            self.send_file(store, parts.path)
 
-    def send_file(self, content, cut):
+    def send_file(self, store, path):
+        content, cut = store.files[path], store.cut.get(path)
+        if path in store.unsized:
+            self.answer(200, content, is_sized=False)
+            return
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")
         if asked is None:
             self.answer(200, content, {"Content-Encoding": "gzip"}, cut=cut)
             return
-        shift = self.server.store.shift
+        shift = int(path in store.shifted)
         first, last = int(asked[1]) + shift, min(int(asked[2]) + shift, len(content) - 1)
         fields = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
         self.answer(206, content[first : last + 1], fields)
 
-    def answer(self, status, content=b"", fields=(), cut=None):
+    def answer(self, status, content=b"", fields=(), *, cut=None, is_sized=True):
         self.send_response(status)
         for name, value in dict(fields).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        if is_sized:
+            self.send_header("Content-Length", str(len(content)))
         self.send_header("Set-Cookie", "name=\u00fc")
         self.end_headers()
-        self.close_connection = cut is not None
+        self.close_connection = cut is not None or not is_sized
         with contextlib.suppress(OSError):
             for start in range(0, len(content[:cut]), CHUNK):
                 self.wfile.write(content[:cut][start : start + CHUNK])

@@ -16,7 +16,7 @@ from streamer.errors import (
     OriginUnreachable,
     RedirectRefused,
 )
-from streamer.importers import Surroundings
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.testing.checks import CHECKS, Subject
 from streamer.testing.type_checks import TYPE_CHECKS
@@ -25,8 +25,14 @@ from twisted.internet import reactor
 from subscription_importer.kind import SubscriptionType
 
 CONTENT = random.Random(5).randbytes(5_000_000)
-FILES = {"/files/f": CONTENT, "/files/broken": CONTENT}
-CUT = {"/files/broken": 2_000_000}
+NAMES = ("f", "broken", "unsized", "lying")
+FILES = {f"/files/{name}": CONTENT for name in NAMES}
+FAULTS = {
+    "cut": {"/files/broken": 2_000_000},
+    "unsized": ("/files/unsized",),
+    "shifted": ("/files/lying",),
+    "silent": ("/files/silent",),
+}
 TYPE = SubscriptionType()
 
 
@@ -48,6 +54,9 @@ def subject_of(store, **config):
             (source("with a space"), OriginUnreachable),
         ),
         broken=source("broken"),
+        unsized=source("unsized"),
+        lying=source("lying"),
+        silent=source("silent"),
         secrets=(SECRET, SESSION, "signature="),
         count_open=store.count_open,
     )
@@ -60,21 +69,21 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def over_tcp():
-    with Store(FILES, cut=CUT) as store:
+    with Store(FILES, **FAULTS) as store:
         yield subject_of(store)
 
 
 @pytest.fixture
 def over_tls(authority):
     context, pem = authority
-    with Store(FILES, context, CUT) as store:
+    with Store(FILES, context, **FAULTS) as store:
         yield subject_of(store, ca_cert=pem)
 
 
 @pytest.fixture
 def with_old_sessions():
     """Each open is refused, logs in again, and does all of it on the one connection there is."""
-    with Store(FILES, cut=CUT, session_uses=1) as store:
+    with Store(FILES, **FAULTS, session_uses=1) as store:
         yield subject_of(store, download_concurrency=1)
 
 

@@ -13,7 +13,7 @@ from streamer.errors import (
     OriginNonsense,
     TokenRefused,
 )
-from streamer.importers import Surroundings
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 from streamer.ranges import ByteRange
 from twisted.internet import reactor
@@ -46,7 +46,7 @@ class Shop:
 
 @pytest.fixture
 def store():
-    with Store({"/files/f": b"content", "/g": b"other"}) as store:
+    with Store({"/files/f": b"content", "/g": b"other"}, shifted=("/files/f",)) as store:
         yield store
 
 
@@ -139,7 +139,6 @@ async def test_who_is_cancelled_leaves_the_login_to_the_others(store):
 @ensureDeferred
 async def test_other_range_than_the_one_asked_for_is_nonsense(store):
     """No digest would find it out."""
-    store.shift = 1
     shop = Shop(store)
 
     with pytest.raises(OriginNonsense):

@@ -1,4 +1,4 @@
-"""docs/examples/pulp-streamer-subscription: installed beside the wheel, checked there, and served.
+"""Issue 5: the example plug-in, installed beside the wheel, checked there, and served through.
 
 Everything runs in an environment of its own, which has the two wheels and nothing of the checkout.
 """
@@ -26,8 +26,8 @@ ACCOUNT = "4711"
 SECRET = "hunter2-correct-horse"
 CONTENT = random.Random(51).randbytes(20_000_000)
 SMALL = CONTENT[:200_000]
-WAYS = 3
-"""The importer is checked over TCP, over TLS, and where no session lasts."""
+WAYS = ("over_tcp", "over_tls", "with_old_sessions")
+"""How the example's own tests check the importer."""
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +75,19 @@ def test_plugin_is_listed_as_usable_beside_the_built_in_types(environment):
     assert {"http": "usable", "subscription": "usable"}.items() <= states.items()
 
 
-def test_plugin_passes_its_own_tests(environment, tmp_path):
-    """Its author's tests, of which the checks of `streamer.testing` are the most."""
+def test_plugin_passes_its_own_tests_and_with_them_every_check(environment, tmp_path):
+    """Its author's tests run the checks of `streamer.testing`; none of those is left out."""
     for name in ("tests", "pyproject.toml"):
         copy = shutil.copytree if name == "tests" else shutil.copy
         copy(EXAMPLES / EXAMPLE / name, tmp_path / name)
 
-    done = environment.run("pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    done = environment.run("pytest", "-q", "-rp", "-p", "no:cacheprovider", cwd=tmp_path)
 
-    passed = re.search(r"^(\d+) passed", done.stdout, re.MULTILINE)
+    passed = set(re.findall(r"^PASSED .+::test_(?:importer|type)\[(.+)\]$", done.stdout, re.M))
+    wanted = {check.__name__ for check in TYPE_CHECKS}
+    wanted |= {f"{way}-{check.__name__}" for way in WAYS for check in CHECKS}
     assert done.returncode == 0, done.stdout[-5000:]
-    assert int(passed[1]) > WAYS * len(CHECKS) + len(TYPE_CHECKS)
+    assert passed == wanted
 
 
 def test_content_behind_a_login_and_a_signature_is_served(service, origin):
