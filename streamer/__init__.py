@@ -12,8 +12,9 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
    `partial_content` what of an artifact a response holds, and how that is cut out
  5 `verify`      size and digest over chunks, checkpoints, and the held tail
  6 `plan`        which origin's turn it is, and the final status over all attempts
-   `breaker`     whether an origin that failed lately may be asked
+   `breaker`     whether an origin that failed lately may be asked; `rates`: how fast it sends
    `relaying`    what of a request and of its answer passes through a pass-through distribution
+   `mirrors`     lists of mirrors, in files and in fields
 
    ports
  7 `interfaces`  Catalog, Importer, Downloader, Download: the contracts
@@ -26,12 +27,17 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
    `keyring`     the operator's keys, which seal the secrets of importers
 
    pump
- 9 `pipe`        one download into one `response`, at a client's `pace`: verification, abort
+ 9 `fetch`       downloads under one running digest; `pipe`: into one `response`, at a client's
+                 `pace`, which is ended or broken
    `spans`       downloads made of others: several ranges, content without its beginning
    `metrics`, `settings`, `transfers` (the transfer log)
 
    composition
 10 `supply`      the origins of one exchange by `turns`, by what `health` remembers of them
+   `supplies`    what all exchanges share of it: who could serve what is published
+   `testimony`   what an exchange tells of its turns, to health, metrics and its notes
+   `opening`     the turns that overlap, until one of them has answered
+   `relief`      when content that crawls goes on at another origin
    `outlook`     whom an exchange would ask now, for operators
 11 `exchange`    the heart, one coroutine: resolve; `ordering`: what the response is to hold,
                  by what `distrust` remembers; `delivery`: plan, and an `attempt`: open, pipe;

@@ -42,6 +42,7 @@ _ORIGIN_COLUMNS = (
     "failures in a row",
     "last error",
     "may be asked",
+    "comes last",
     "quarantined artifacts",
 )
 
@@ -51,7 +52,7 @@ _PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 max-width: 48rem; margin: 2rem auto; padding: 0 1rem }} th {{ text-align: left; font-weight: 500;
 padding-right: 2rem; vertical-align: top }} td {{ padding-right: 1rem; vertical-align: top }}
 h2 {{ font-size: 1.2rem }}</style></head><body><h1>pulp-streamer {version}</h1>
-<table>{rows}</table><h2>Origins that failed lately</h2>{origins}
+<table>{rows}</table><h2>Origins that failed lately, or were too slow</h2>{origins}
 <p><a href="metrics">metrics</a> · <a href="healthz">health</a> · <a href="readyz">readiness</a> ·
 <a href="origins">origins</a></p></body></html>
 """
@@ -105,7 +106,7 @@ class AdminApp:
 
     @app.route("/origins", methods=["GET"])
     def origins(self, request: IRequest) -> bytes:
-        """What is remembered of origins that failed lately, as a JSON list; the others are well."""
+        """What is remembered of origins, as a JSON list; of the others nothing is known."""
         return _json(request, self._status.origins())
 
     @app.route("/candidates", methods=["GET"])
@@ -133,7 +134,7 @@ class AdminApp:
         }
         rows = "".join(f"<tr><th>{escape(k)}<td>{escape(v)}" for k, v in facts.items())
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        origins = _origins_table(status.origins())
+        origins = _origins_table([each for each in status.origins() if each.is_ailing])
         return _PAGE.format(version=escape(__version__), rows=rows, origins=origins).encode()
 
     async def _catalog_problem(self) -> str | None:
@@ -160,7 +161,7 @@ def _cell(value: object) -> str:
 
 
 def _origin_row(report: OriginReport) -> tuple[object, ...]:
-    wait = report.asked_again_in_seconds
+    wait, lag = report.asked_again_in_seconds, report.comes_last_for_seconds
     return (
         report.origin,
         f"{report.importer} (revision {report.revision})",
@@ -168,6 +169,7 @@ def _origin_row(report: OriginReport) -> tuple[object, ...]:
         report.failures,
         report.last_error or "",
         f"in {wait:.0f} s" if wait else "now",
+        f"for {lag:.0f} s" if lag else "",
         report.quarantined,
     )
 

@@ -4,13 +4,15 @@ What is verified follows from what the origin sends. All of the content is held 
 and parts are cut out of it on the way. Spans alone are only counted: that response says so of
 itself and no cache may keep it. An origin that was asked for spans and ignores it sends all, so
 there the parts are verified after all. Content over which a digest runs is resumed where it breaks
-off after the head; before it, the next turn begins afresh.
+off after the head, or crawls; before it, the next turn begins afresh.
 
 A part is right by itself and may still make a wrong file, if its client joins it to bytes of
 another transfer that nobody verified. So the end of a part waits until `distrust` knows of none.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -24,12 +26,14 @@ from streamer.errors import (
     OriginError,
     PartRefused,
 )
+from streamer.fetch import Fetch
 from streamer.interfaces import Download
 from streamer.model import Fields
 from streamer.opening import Opened
 from streamer.ordering import Order
 from streamer.partial_content import Cut
-from streamer.pipe import Fetch, ResponseReader, pipe
+from streamer.pipe import ResponseReader, pipe
+from streamer.rates import Flow
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
 from streamer.spans import SpansDownload
@@ -156,6 +160,8 @@ class Attempt:
             idle_seconds=self._settings.idle_seconds,
             resume=None if self._spans else self._resume,
             on_bytes=self._supply.count,
+            on_flow=self._note_flow,
+            relieve=None if self._spans else self._relieve,
         )
         await pipe(fetch, self.response)
 
@@ -169,6 +175,17 @@ class Attempt:
         if self.may_be_given_up():
             raise failure
         return await self._supply.resume(position, failure)
+
+    def _note_flow(self, flow: Flow) -> None:
+        """Of spans it would be the time between them that counts."""
+        if not self._spans:
+            self._supply.note_flow(flow)
+
+    async def _relieve(self, position: Callable[[], int], flow: Flow) -> Download | None:
+        """Go on elsewhere where it crawls; before the head the turn's share of time sees to it."""
+        if self.may_be_given_up():
+            return None
+        return await self._supply.relieve(position, flow)
 
     def _verifier(self) -> Verifier:
         """What can be known of the content that passes: all of it, or spans and no more."""

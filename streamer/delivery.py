@@ -18,7 +18,8 @@ from streamer.model import Fields
 from streamer.ordering import Order
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
-from streamer.supply import Supplies
+from streamer.supplies import Supplies
+from streamer.supply import Supply
 from streamer.transfers import Notes
 
 
@@ -43,7 +44,7 @@ class Delivery:
         Raises `NoOriginServed`, or `ImporterBroken` where no origin could even be asked, with
         nothing sent; else the error that broke the content off.
         """
-        supply = await self._supplies.supply(order.published, notes)
+        supply = await Supply.of(self._supplies, order.published, notes)
         while True:
             attempt = Attempt(supply, order, response, self._settings, self._clock, self._distrust)
             try:

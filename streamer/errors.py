@@ -19,6 +19,10 @@ from collections import Counter
 from enum import Enum
 from typing import ClassVar
 
+NOT_OURS = (KeyboardInterrupt, GeneratorExit)
+"""What goes on whatever a plugin does; some frameworks end a task or a process by another that is
+no `Exception`, and that harms no other."""
+
 
 class Outcome(Enum):
     """How an attempt at an origin ended, ordered by how hopeful a later retry is."""
@@ -161,6 +165,16 @@ class OriginUnreachable(OriginError):
     sentence = "no connection to the origin: {0}"
 
 
+class OriginProhibited(OriginUnreachable):
+    """A URL leads where nobody is asked: to an address that is not public, or to no server at all.
+
+    It will do so the next time, and says nothing of whoever else is there.
+    """
+
+    may_recover = False
+    counts_against = False
+
+
 class OriginTLSFailed(OriginError):
     """The origin's certificate or TLS handshake is not acceptable."""
 
@@ -222,16 +236,30 @@ class OriginSilent(OriginError):
     sentence = "the origin sent nothing for {0:g} s"
 
 
+class OriginTooSlow(OriginError):
+    """The origin sends next to nothing, and another one went on with its content.
+
+    Its argument is what it sent in a second. The origin may be well and far away, and the transfer
+    did not end; so it is counted and told to operators, and never raised.
+    """
+
+    may_recover = True
+    status = 504
+    outcome = Outcome.SLOW
+    proxy_error = "http_response_timeout"
+    sentence = "the origin sent no more than {0:.0f} bytes in a second"
+
+
 class OriginCrowded(OriginError):
     """The importer's own limits leave no turn: too many wait for one, or it took too long to come.
 
-    Its argument is the number of connections that the importer may have.
+    Its argument is how many downloads of the importer have a turn at a time.
     """
 
     status = 503
     outcome = Outcome.BUSY
     proxy_error = "connection_limit_reached"
-    sentence = "no turn came: all {0} connections are in use, or rate_limit is used up"
+    sentence = "no turn came: all {0} of the importer are taken, or its rate is used up"
 
 
 class OriginAvoided(OriginError):
@@ -310,7 +338,7 @@ class OriginRefused(OriginAnsweredOtherwise):
 
 
 class OriginNonsense(OriginError):
-    """What the origin sent is not HTTP, or not HTTP that can be trusted."""
+    """What the origin sent is not of its protocol, or cannot be trusted."""
 
     may_recover = True
     sentence = "the origin's answer is not usable: {0}"

@@ -40,7 +40,7 @@ MAX_FORWARDED = 50
 """Python's http.client, and what is made with it, takes no head of more than 100 fields."""
 
 MAX_TOLD = 8
-"""Of many failed attempts the last ones are told: a front may take a head of 4 KiB and no more."""
+"""Of many failures the last ones are told: a front may take a head of 4 KiB and no more."""
 
 Failure = tuple[str, OriginError]
 """A failed attempt: the importer's name and the error."""
@@ -247,7 +247,7 @@ def cache_status(
     The detail names the importers that failed before, and why in a word of RFC 9209.
     """
     outcome = "hit" if hit else "fwd=uri-miss"
-    tried = [f"{importer}: {failure.proxy_error}" for importer, failure in failures[-MAX_TOLD:]]
+    tried = _last_told(f"{importer}: {failure.proxy_error}" for importer, failure in failures)
     if is_unverified:
         # One word that caches and people can rely on; Proxy-Status names the rest.
         detail = "; detail=unverified"
@@ -257,14 +257,19 @@ def cache_status(
 
 
 def proxy_status(failures: Sequence[Failure], served_by: str | None = None) -> Fields:
-    """RFC 9209: one member for each failed attempt, naming the importer and never an address.
+    """RFC 9209: one member for each failure, naming the importer and never an address.
 
-    Where one was `served_by` another importer after them, that is the last member.
+    What failed again in the same way is told once, as many attempts may say the same. Where one was
+    `served_by` another importer after them, that is the last member.
     """
-    members = [_proxy_status_member(name, failure) for name, failure in failures[-MAX_TOLD:]]
+    members = _last_told(_proxy_status_member(name, failure) for name, failure in failures)
     if members and served_by is not None:
         members.append(f"{NAME}; next-hop={_string(served_by)}")
     return (("Proxy-Status", ", ".join(members)),) if members else ()
+
+
+def _last_told(failures: Iterable[str]) -> list[str]:
+    return [*dict.fromkeys(failures)][-MAX_TOLD:]
 
 
 def _proxy_status_member(importer: str, failure: OriginError) -> str:

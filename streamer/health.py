@@ -2,7 +2,7 @@
 
 Shared by all exchanges of a process and separate from `plan`, which knows one of them. It asks
 nobody by itself: there are no probes on a timer, an exchange that comes by at the right time is
-the probe. Five memories, each bounded, so that neither origins nor clients make them grow:
+the probe. Six memories, each bounded, so that neither origins nor clients make them grow:
 
 - a **breaker** for each origin that failed lately. It opens after several failures in a row that
   speak against the origin as such, and not all in one moment. While it is open nobody asks; after
@@ -12,8 +12,11 @@ the probe. Five memories, each bounded, so that neither origins nor clients make
   the origin says that it has none. Of 5xx each content counts once: one that is broken says nothing
   of the others.
 - a **rest**, where an origin asked for one with Retry-After.
-- a **lag** of an origin that was given up because another one answered before it: it comes after
-  those that have none, for a minute, and twice as long each time until it serves something.
+- a **lag** of an origin that was silent until another one answered or its time was over, or left
+  in the middle of content that crawled: it comes after those that have none, for a minute, and
+  twice as long each time until it serves something.
+- the **rate** at which it sent lately. That is forgotten after a while without news, so that who
+  came last for it, and was not asked, gets another chance.
 - a **quarantine** of an artifact at an origin that sent other content for it: a last resort.
 - a short **negative memory** of sources that say 404 or 410, so that one missing file that many
   clients want costs its origin one request, not as many as there are clients.
@@ -36,8 +39,15 @@ from cachetools import TTLCache
 from twisted.logger import Logger
 
 from streamer.breaker import Breaker, Event, State
-from streamer.errors import OriginAnsweredOtherwise, OriginAvoided, OriginCrowded, OriginError
+from streamer.errors import (
+    OriginAnsweredOtherwise,
+    OriginAvoided,
+    OriginCrowded,
+    OriginError,
+    OriginTimedOut,
+)
 from streamer.model import Artifact, Digest
+from streamer.rates import UNKNOWN, Flow, Rate
 from streamer.settings import OriginSettings
 
 MAX_ORIGINS = 10_000
@@ -52,6 +62,9 @@ LAG_SECONDS = 60.0
 MAX_LAG_SECONDS = 1800.0
 """How long an origin that was outrun comes last. Finding out again costs a client the while that
 an attempt goes on alone."""
+
+RATE_SECONDS = 600.0
+"""How long a rate is known. To find out again that an origin crawls costs one client seconds."""
 
 FORGET_SECONDS = 600.0
 """After so long without another failure an origin is as good as any."""
@@ -82,7 +95,10 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class OriginReport:
-    """An origin that failed lately, for operators. Times are in seconds from now and until now."""
+    """What is remembered of an origin, for operators. Times are in seconds, from now or until now.
+
+    The bounds of its rate are None where it is not known.
+    """
 
     importer: str
     importer_id: int
@@ -94,6 +110,15 @@ class OriginReport:
     last_error: str | None
     changed_seconds_ago: float | None
     quarantined: int
+    comes_last_for_seconds: float = 0.0
+    at_least_bytes_per_second: int | None = None
+    at_most_bytes_per_second: int | None = None
+
+    @property
+    def is_ailing(self) -> bool:
+        """Whether there is anything against it, which a rate alone is not."""
+        is_put_off = self.asked_again_in_seconds > 0 or self.comes_last_for_seconds > 0
+        return is_put_off or self.last_error is not None or self.quarantined > 0
 
     @property
     def key(self) -> OriginKey:
@@ -124,7 +149,9 @@ class Health:
         self._lags: TTLCache[OriginKey, tuple[int, float]] = TTLCache(
             MAX_ORIGINS, 2 * MAX_LAG_SECONDS, timer=now
         )
-        self._quarantined: TTLCache[tuple[Digest, OriginKey], bool] = TTLCache(
+        self._rates: TTLCache[OriginKey, Rate] = TTLCache(MAX_ORIGINS, RATE_SECONDS, timer=now)
+        self._serving: TTLCache[OriginKey, bool] = TTLCache(MAX_ORIGINS, FORGET_SECONDS, timer=now)
+        self._quarantined: TTLCache[tuple[Digest, OriginKey], int] = TTLCache(
             MAX_QUARANTINED, settings.quarantine_seconds, timer=now
         )
         self._missing: TTLCache[Place, bool] = TTLCache(
@@ -163,6 +190,7 @@ class Health:
         """All that was wanted of the content has come."""
         self._forget(inquiry.key)
         self._lags.pop(inquiry.key, None)
+        self._serving[inquiry.key] = True
 
     def failed(self, inquiry: Inquiry, error: OriginError) -> None:
         """The attempt ended in `error`, which need not speak against the origin."""
@@ -171,6 +199,8 @@ class Health:
         if isinstance(error, OriginCrowded | OriginAvoided):
             self.let_go(inquiry)
         elif error.counts_against:
+            if isinstance(error, OriginTimedOut):
+                self.outrun(inquiry.key)
             self._count(inquiry, error)
         else:
             self._forget(inquiry.key)
@@ -182,14 +212,53 @@ class Health:
             breaker.move(Event.LET_GO, self._now())
 
     def outrun(self, key: OriginKey) -> None:
-        """Another one answered while this one was silent."""
+        """It was silent until another one answered, or its time was over.
+
+        All who asked it at a time say the same, which counts once.
+        """
+        if not self.lags(key):
+            self._lag(key)
+            _log.info(
+                "importer {importer}: {origin} comes last for {seconds:.0f} s, as it was silent",
+                importer=key.importer,
+                origin=key.origin,
+                seconds=self._lag_seconds(key),
+            )
+
+    def left(self, key: OriginKey) -> None:
+        """It sent so slowly that another one went on with its content.
+
+        It does not count for its breaker: it works, its way to us may be narrow, and who comes last
+        is asked seldom enough.
+        """
+        if not self.lags(key):
+            self._lag(key)
+
+    def _lag(self, key: OriginKey) -> None:
+        self._serving.pop(key, None)
         times, _ = self._lags.get(key, (0, 0.0))
         pause = min(MAX_LAG_SECONDS, LAG_SECONDS * 2.0**times)
         self._lags[key] = times + 1, self._now() + pause
 
     def lags(self, key: OriginKey) -> bool:
-        """Whether that happened lately."""
-        return self._now() < self._lags.get(key, (0, 0.0))[1]
+        """Whether one of the two happened lately."""
+        return self._lag_seconds(key) > 0
+
+    def _lag_seconds(self, key: OriginKey) -> float:
+        return max(0.0, self._lags.get(key, (0, 0.0))[1] - self._now())
+
+    def note_flow(self, key: OriginKey, flow: Flow) -> None:
+        """It sent this, of what may be enough to know its rate."""
+        if flow.says_something:
+            self._rates[key] = self.rate(key).after(flow)
+
+    def rate(self, key: OriginKey) -> Rate:
+        """How fast it sent lately."""
+        return self._rates.get(key, UNKNOWN)
+
+    def serves(self, key: OriginKey) -> bool:
+        """Whether content came from it to its end lately, and nothing spoke against it since."""
+        return key in self._serving
 
     def failures(self, key: OriginKey) -> int:
         """How often in a row it failed lately, in ways that speak against it."""
@@ -207,6 +276,7 @@ class Health:
 
     def _count(self, inquiry: Inquiry, error: OriginError) -> None:
         now = self._now()
+        self._serving.pop(inquiry.key, None)
         breaker = self._breakers.get(inquiry.key) or Breaker(changed_at=now)
         breaker.count(inquiry.content, error)
         if breaker.probe is inquiry:
@@ -240,13 +310,25 @@ class Health:
 
     # -- what an origin has, and has not
 
-    def quarantine(self, artifact: Artifact, key: OriginKey) -> None:
-        """The origin sent other content than this artifact."""
-        self._quarantined[artifact.digest, key] = True
+    def quarantine(self, artifact: Artifact, key: OriginKey, blame: int = 1) -> None:
+        """The origin sent other content than this artifact, or had a part in it."""
+        if not self.is_quarantined(artifact, key):
+            _log.warn(
+                "importer {importer}: {origin} sent other content than {digest}, or a part of "
+                "it, and is asked last for that",
+                importer=key.importer,
+                origin=key.origin,
+                digest=str(artifact.digest),
+            )
+        self._quarantined[artifact.digest, key] = self.blame(artifact, key) + blame
+
+    def blame(self, artifact: Artifact, key: OriginKey) -> int:
+        """How much it was blamed lately for content that was not this artifact."""
+        return self._quarantined.get((artifact.digest, key), 0)
 
     def is_quarantined(self, artifact: Artifact, key: OriginKey) -> bool:
         """Whether it did so lately, and should be asked for it last."""
-        return (artifact.digest, key) in self._quarantined
+        return self.blame(artifact, key) > 0
 
     def note_missing(self, place: Place) -> None:
         """The origin said just now that there is nothing."""
@@ -265,12 +347,16 @@ class Health:
     def reports(self, only: Iterable[OriginKey] | None = None) -> list[OriginReport]:
         """What is remembered of all origins, or of `only` those, in the order of their keys.
 
-        Whoever is not in it is well, as far as anybody knows. Bounded by `MAX_REPORTS`.
+        Nothing speaks against who is not in it. Bounded by `MAX_REPORTS`: who is known by its rate
+        alone goes first.
         """
         quarantined = Counter(key for _, key in self._quarantined)
-        known = {*self._breakers, *self._resting, *quarantined}
-        keys = sorted(known if only is None else known.intersection(only))
-        return [self._report(key, quarantined[key]) for key in keys[:MAX_REPORTS]]
+        lagging = [key for key in self._lags if self.lags(key)]
+        ailing = {*self._breakers, *self._resting, *quarantined, *lagging}
+        known = ailing.union(self._rates)
+        keys = known if only is None else known.intersection(only)
+        shown = sorted(keys, key=lambda key: (key not in ailing, key))[:MAX_REPORTS]
+        return [self._report(key, quarantined[key]) for key in sorted(shown)]
 
     def sizes(self) -> Mapping[str, Callable[[], int]]:
         """How much is remembered, by kind: for each of the memories a way to ask."""
@@ -278,12 +364,14 @@ class Health:
             "breakers": self._breakers.__len__,
             "rests": self._resting.__len__,
             "lags": self._lags.__len__,
+            "serving": self._serving.__len__,
+            "rates": self._rates.__len__,
             "quarantined": self._quarantined.__len__,
             "missing": self._missing.__len__,
         }
 
     def _report(self, key: OriginKey, quarantined: int) -> OriginReport:
-        now = self._now()
+        now, rate = self._now(), self._rates.get(key)
         breaker = self._breakers.get(key)
         return OriginReport(
             *key,
@@ -293,6 +381,9 @@ class Health:
             last_error=None if breaker is None else breaker.last_error,
             changed_seconds_ago=None if breaker is None else round(now - breaker.changed_at, 3),
             quarantined=quarantined,
+            comes_last_for_seconds=round(self._lag_seconds(key), 3),
+            at_least_bytes_per_second=None if rate is None else round(rate.at_least),
+            at_most_bytes_per_second=None if rate is None else round(rate.at_most),
         )
 
 

@@ -51,6 +51,12 @@ class Entrants(Protocol):
     def let_go(self, turn: Turn) -> None:
         """An attempt was given up, because another one has answered."""
 
+    def put_off(self, step: Step) -> None:
+        """Who was to be asked after a wait is not: another one has failed meanwhile, or answered.
+
+        Whoever is next now may be somebody else.
+        """
+
 
 class Opening:
     """Rule: when `winner` has fired or was cancelled, no other attempt is under way, no timer is
@@ -67,7 +73,7 @@ class Opening:
         self._clock = clock
         self._under_way: dict[Turn, Deferred[Download]] = {}
         self._timer: IDelayedCall | None = None
-        self._is_waiting = False
+        self._waiting: Step | None = None
         self._is_beginning = False
         self._is_over = False
         self._go_on()
@@ -87,13 +93,13 @@ class Opening:
                 self.winner.callback(None)
             return False
         if step.wait_seconds > 0:
-            self._is_waiting = True
+            self._waiting = step
             self._timer = self._clock.callLater(step.wait_seconds, self._begin_late, step)
             return False
         return self._begin(step)
 
     def _begin_late(self, step: Step) -> None:
-        self._is_waiting = False
+        self._waiting = None
         if self._begin(step):
             self._go_on()
 
@@ -107,6 +113,10 @@ class Opening:
             self._answered, self._failed, callbackArgs=(turn,), errbackArgs=(turn,)
         )
         self._is_beginning = False
+        if self._is_over and turn in self._under_way:
+            # To ask this one has let another one answer.
+            attempt.cancel()
+            self._entrants.let_go(turn)
         is_over = turn not in self._under_way
         if is_over:
             self._cancel_timer()
@@ -121,6 +131,10 @@ class Opening:
         self._stop()
         for loser in losers:
             self._entrants.let_go(loser)
+        if self.winner.called:
+            # To give the others up has made their client leave.
+            download.stop()
+            return
         self.winner.callback(Opened(turn, download))
 
     def _failed(self, failure: Failure, turn: Turn) -> None:
@@ -132,7 +146,7 @@ class Opening:
             self.winner.errback(failure)
             return
         self._entrants.failed(turn, failure.value)
-        if not self._is_waiting and not self._is_beginning:
+        if not self._is_beginning:
             self._cancel_timer()
             self._go_on()
 
@@ -149,3 +163,6 @@ class Opening:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._waiting is not None:
+            step, self._waiting = self._waiting, None
+            self._entrants.put_off(step)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from streamer.health import OriginKey, OriginReport
 from streamer.model import Artifact, PassThrough, PublishedArtifact
 from streamer.plan import first_order
-from streamer.supply import Supplies
+from streamer.supplies import Supplies
 from streamer.turns import Candidate
 
 

@@ -1,8 +1,10 @@
-"""Whether a client takes anything at all, asked of the kernel, and how long that is awaited.
+"""The pace of both sides: whether a client takes anything at all, and how long an origin takes.
 
-Twisted resumes a producer only when the whole user-space buffer is gone, which at 10 kbit/s takes
-minutes; a timer on that event would cut every slow but willing reader. What the peer has
-acknowledged moves with every segment, so it separates the slow from the dead.
+The first is asked of the kernel. Twisted resumes a producer only when the whole user-space buffer
+is gone, which at 10 kbit/s takes minutes; a timer on that event would cut every slow but willing
+reader. What the peer has acknowledged moves with every segment, so it separates the slow from the
+dead. The second is arithmetic, since the pump knows when it waits for an origin and when for a
+client.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import termios
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from streamer.rates import Flow
 
 _TCP_INFO_BYTES_ACKED = 120
 """Offset of tcpi_bytes_acked in Linux's struct tcp_info (since 4.1)."""
@@ -67,6 +71,13 @@ class Alarm:
         if self._call is not None and self._call.active():
             self._call.reset(self._seconds)
 
+    @property
+    def pending_seconds(self) -> float:
+        """How long ago it was started or put off last; 0 where none is pending."""
+        if self._call is None or not self._call.active():
+            return 0.0
+        return self._clock.seconds() - (self._call.getTime() - self._seconds)
+
     def stop(self) -> None:
         """Do not ring."""
         if self._call is not None and self._call.active():
@@ -115,3 +126,47 @@ class Patience:
             self._alarm.start()
         else:
             self._give_up()
+
+
+class Meter:
+    """How long an origin is waited for, and what comes of it: one `Flow` after the other.
+
+    Costs nothing for each chunk; `total_bytes` is asked when a flow is taken.
+    """
+
+    def __init__(self, clock: IReactorTime, total_bytes: Callable[[], int]) -> None:
+        self._clock = clock
+        self._total_bytes = total_bytes
+        self._waiting_since: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began_at = self._clock.seconds()
+        self._begun_bytes = self._total_bytes()
+        self._waited = 0.0
+
+    def wait(self) -> None:
+        """The origin is waited for from now on, and was not since it last was."""
+        self._waiting_since = self._clock.seconds()
+
+    def rest(self) -> None:
+        """It is not waited for: somebody on our side is."""
+        if self._waiting_since is not None:
+            self._waited += self._clock.seconds() - self._waiting_since
+            self._waiting_since = None
+
+    def excuse(self, seconds: float) -> None:
+        """So much of the waiting was for a limit of ours."""
+        self._waited -= seconds
+
+    def take(self) -> Flow:
+        """What came since the last time, and a new beginning."""
+        if is_waiting := self._waiting_since is not None:
+            self.rest()
+        elapsed = self._clock.seconds() - self._began_at
+        received = self._total_bytes() - self._begun_bytes
+        flow = Flow(received, max(0.0, self._waited), elapsed)
+        self._begin()
+        if is_waiting:
+            self.wait()
+        return flow

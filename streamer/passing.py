@@ -18,16 +18,18 @@ from twisted.internet.interfaces import IReactorTime
 
 from streamer import fields
 from streamer.errors import ImporterBroken, OriginError
+from streamer.fetch import Fetch, Resume
 from streamer.interfaces import Download, Importer, Relayer, RelayingImporter, Sink
 from streamer.model import Fields, OriginResponse, PassThrough
 from streamer.opening import Opened
 from streamer.partial_content import Uncut
-from streamer.pipe import Fetch, ResponseReader, Resume, pipe
+from streamer.pipe import ResponseReader, pipe
 from streamer.ranges import ByteRange
 from streamer.relaying import Answer, Question, answer, question, refuse_other_rest, rest
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
-from streamer.supply import Supplies, Supply
+from streamer.supplies import Supplies
+from streamer.supply import Supply
 from streamer.transfers import Notes
 from streamer.turns import Candidate, Turn
 from streamer.verify import LengthVerifier

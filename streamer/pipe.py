@@ -1,219 +1,27 @@
-"""The pump: one download into one response, verified on the way.
-
-Strategy. Bytes go *fetch → verify → window → reader*. A `Fetch` owns one download and the running
-digest; a reader owns one response (or file) with its held tail and its client's pace. The window
-between them is empty so far, since each fetch has one reader: what was verified to be no more
-than promised goes on at once, and what waits is the tail.
+"""The second half of the pump: one client's response as the reader of a `fetch`.
 
 While the response is BEFORE_HEAD (see `response`), a failure is raised and the exchange may try
-another origin or answer with a status. Afterwards what broke off is resumed, where somebody can: at
-the exact byte, under the same running digest, so that a wrong continuation is found out like any
-other wrong content (invariant 2). What cannot be resumed breaks the connection.
+another origin or answer with a status. Afterwards what the fetch could not resume breaks the
+connection: what a client gets is complete and right, or visibly neither.
 
-The reader, not the origin's transport, is the response's producer. Every pause and every resume
-is passed on, also repeated ones: `deliverBody` resumes a transport that was paused before, and
-only the repetition repairs that. Exactly one of two clocks runs: the origin's silence while
-content flows, the client's stall while it is paused.
+The reader, not the origin's transport, is the response's producer. Exactly one of two clocks runs:
+the origin's silence while content flows, the client's stall while it is paused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from streamer.errors import (
-    ClientStalled,
-    ContentTruncated,
-    LengthUnknown,
-    OriginError,
-    OriginSilent,
-    SizeMismatch,
-    StreamerError,
-)
-from streamer.interfaces import Download
-from streamer.pace import Alarm, Patience
+from streamer.errors import ClientStalled, LengthUnknown
+from streamer.fetch import Fetch
+from streamer.pace import Patience
 from streamer.partial_content import Cut
 from streamer.response import Phase, Response
-from streamer.verify import TAIL_BYTES, HeldTail, Verifier
-
-
-class Reader(Protocol):
-    """Drinks from a fetch. What it raises (a `StreamerError`) ends the fetch."""
-
-    def attach(self, fetch: Fetch) -> None:
-        """Learn whom to pause and resume, before the first byte."""
-
-    def take(self, content: bytes) -> None:
-        """Take bytes that are within the promised size and not yet proven right."""
-
-    async def complete(self) -> None:
-        """Everything taken is proven right: let the rest out; returns when the reader has it."""
-
-    def detach(self) -> None:
-        """The last call on every path: forget timers and the fetch."""
-
-
-Resume = Callable[[int, OriginError], Coroutine[Any, Any, Download]]
-"""Opens a download whose content begins at this position, after content broke off there.
-
-Raises the failure that it was given, or another `OriginError`, where nobody can go on.
-"""
-
-
-class Fetch:
-    """Runs downloads, one after the other, under one running digest and feeds one reader.
-
-    Rule: after the verifier or the reader has objected, no further byte passes.
-    """
-
-    def __init__(
-        self,
-        download: Download,
-        verifier: Verifier,
-        reader: Reader,
-        *,
-        clock: IReactorTime,
-        idle_seconds: float,
-        resume: Resume | None = None,
-        on_bytes: Callable[[int], None] = lambda count: None,
-    ) -> None:
-        self._download: Download | None = download
-        self._verifier = verifier
-        self._reader = reader
-        self._resume = resume
-        self._on_bytes = on_bytes
-        self._silence = Alarm(
-            clock, idle_seconds, lambda: self.content_ended(OriginSilent(idle_seconds))
-        )
-        self._part_over: Deferred[OriginError | None] = Deferred()
-        self._resuming: Deferred[Download] | None = None
-        self._received_bytes = 0
-        self._is_paused = False
-        self._running = True
-
-    async def run(self) -> None:
-        """Feed the reader until it has everything, verified.
-
-        Raises the `OriginError` that ended the content, or what the reader raised. On every path,
-        cancellation included, the download is stopped and no timer is left.
-        """
-        try:
-            # First, since a reader may be full from the first moment on and pause at once.
-            self._silence.start()
-            self._reader.attach(self)
-            self._deliver()
-            while (failure := await self._part_over) is not None:
-                self._part_over = Deferred()
-                await self._go_on(failure)
-            await self._reader.complete()
-        finally:
-            self._running = False
-            self._silence.stop()
-            self._reader.detach()
-            self._stop_download()
-
-    def pause(self) -> None:
-        """The reader is full: let the origin wait, and do not hold its silence against it."""
-        if self._running:
-            self._is_paused = True
-            self._silence.stop()
-            if self._download is not None:
-                self._download.pause()
-
-    def resume(self) -> None:
-        """The reader has room again."""
-        if self._running:
-            self._is_paused = False
-            if self._download is not None:
-                self._silence.start()
-                self._download.resume()
-
-    def fail(self, error: StreamerError) -> None:
-        """End the content here: `run` raises `error`. Harmless once it is over."""
-        if self._running:
-            self._finish()
-            if self._resuming is not None:
-                self._resuming.cancel()
-            self._part_over.errback(error)
-
-    # -- one download
-
-    def _deliver(self) -> None:
-        if self._download is not None:
-            self._download.deliver(self)
-
-    def content_received(self, chunk: bytes) -> None:
-        """`Sink`: count, digest, pass on."""
-        if not self._running:
-            return
-        self._silence.restart()
-        if not chunk:
-            return
-        self._received_bytes += len(chunk)
-        self._on_bytes(len(chunk))
-        try:
-            self._verifier.update(chunk)
-            self._reader.take(chunk)
-        except StreamerError as error:
-            self.fail(error)
-
-    def content_ended(self, error: OriginError | None) -> None:
-        """`Sink`: the verdict is the verifier's own, however the origin ended."""
-        if not self._running:
-            return
-        try:
-            self._verifier.finish(error)
-        except OriginError as found:
-            if self._resume is None:
-                self.fail(found)
-            elif isinstance(found, SizeMismatch):
-                # Too few: the verifier objects to too many as they come.
-                self._break_off(ContentTruncated(self._received_bytes))
-            elif found is error:
-                self._break_off(found)
-            else:
-                self.fail(found)
-        else:
-            self._finish()
-            self._part_over.callback(None)
-
-    def _break_off(self, failure: OriginError) -> None:
-        """There is less content than promised: let `run` resume it."""
-        self._silence.stop()
-        self._stop_download()
-        self._part_over.callback(failure)
-
-    # -- from one download to the next
-
-    async def _go_on(self, failure: OriginError) -> None:
-        assert self._resume is not None  # noqa: S101 - `content_ended` has looked
-        self._resuming = Deferred.fromCoroutine(self._resume(self._received_bytes, failure))
-        try:
-            self._download = await self._resuming
-        except (CancelledError, OriginError):
-            if not self._running:
-                return  # it failed meanwhile, for the reason that `run` finds next
-            raise
-        finally:
-            self._resuming = None
-        if self._is_paused:
-            self._download.pause()
-        else:
-            self._silence.start()
-        self._deliver()
-
-    def _stop_download(self) -> None:
-        download, self._download = self._download, None
-        if download is not None:
-            download.stop()
-
-    def _finish(self) -> None:
-        self._running = False
-        self._silence.stop()
+from streamer.verify import TAIL_BYTES, HeldTail
 
 
 async def _at_once() -> None:

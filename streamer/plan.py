@@ -9,7 +9,9 @@ them in rounds, within one budget of time for the first byte, waits included:
 
 - **First round**: each candidate once. Last resorts come last, and before them those that lag,
   because others outran them lately; then priority decides, then who failed least often lately, then
-  the order in which they were stated. The next one is asked when one has failed, and beside it when
+  the order in which they were stated. Of those that are equal but for that, who is known to send
+  far slower than another candidate comes after the others; who is not known is not slow. The next
+  one is asked when one has failed, and beside it when
   it has not answered for a while: the less of that the more there are, since many of a list of
   mirrors may be silent. Who answers first is taken. An attempt gets a fair share of what is left,
   as it may hold the connection that the next one needs; the last one gets all of it.
@@ -25,6 +27,10 @@ them in rounds, within one budget of time for the first byte, waits included:
 Who has answered may still fall silent before there is anything to show a client, as where content
 is small. So it gets a fair share too (`share`).
 
+Content that comes far too slowly is left in the middle, but not before another one has opened the
+rest of it (`relief`): a few of those are asked that are not known to be as slow. Who was left comes
+first where the other one breaks off (`take_over`), so that nobody is worse off for it.
+
 Content that breaks off in the middle begins a new budget and a new first round (`resume`): where
 it broke comes first, because most breaks are those of one connection; where it fell silent, or
 brought hardly anything, comes last. It ends when three attempts in a row brought nothing, because a
@@ -37,12 +43,13 @@ stretch of content that is worth them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from streamer.errors import OriginAvoided, OriginError, Outcome
 from streamer.fields import RETRY_AFTER_SECONDS
 from streamer.model import PublishedArtifact, RemoteArtifact
+from streamer.rates import UNKNOWN, Rate
 
 MAX_ATTEMPTS = 100
 """Of one exchange: a long list of mirrors may be silent but for its end. Who was
@@ -61,6 +68,9 @@ trips, and one packet may get lost, which costs a second."""
 
 MAX_FRUITLESS = 3
 """Attempts that may fail, one after the other, to go on where content broke off."""
+
+MAX_RELIEF_ATTEMPTS = 3
+"""Attempts, each at another candidate, to find somebody who goes on with content that crawls."""
 
 MIN_SHARE_SECONDS = 2.0
 """What an attempt gets as long as that much is left, or a quarter of a small budget."""
@@ -86,7 +96,19 @@ class Prospect:
     retries: int = 0
     failures: int = 0
     lags: bool = False
-    is_last_resort: bool = False
+    serves: bool = False
+    blame: int = 0
+    rate: Rate = UNKNOWN
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """What only a failure outweighs: whether it sent other content, and the operator's wish."""
+        return self.is_last_resort, self.priority
+
+    @property
+    def is_last_resort(self) -> bool:
+        """Whether other content came of it lately, by its fault or by another one's."""
+        return self.blame > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,8 @@ class _Standing:
     attempts: int = 0
     """Of this budget."""
     not_before: float = -math.inf
+    precedence: int = 0
+    """What its content was worth: the lower, the sooner it is asked, whatever else is known."""
     is_out: bool = False
     is_slow: bool = False
     is_under_way: bool = False
@@ -142,6 +166,20 @@ class Plan:
         self._fruitless = math.inf
         self.renew(now, budget_seconds)
 
+    def learn(self, prospects: Sequence[Prospect]) -> None:
+        """What is known by now of all candidates; those that are new come last in the list.
+
+        The first round is in the order that follows from it. How they fared in this exchange stays,
+        and so does the precedence of those that sent content.
+        """
+        standings = {each.candidate: each for each in self._standings}
+        self._standings = []
+        for place in first_order(prospects):
+            standing = standings.get(place) or _Standing(place, prospects[place])
+            standing.prospect = prospects[place]
+            self._standings.append(standing)
+        self._standings.sort(key=_precedence)
+
     def renew(self, now: float, budget_seconds: float) -> None:
         """Begin a new budget of time, and nothing else."""
         self._deadline = now + budget_seconds
@@ -154,20 +192,24 @@ class Plan:
 
         Of those too many may be under way: ask again when one of them has failed.
         """
-        if now >= self._deadline or not self._attempts or not self._fruitless:
+        if now >= self._deadline or not self._attempts or self._fruitless <= 0:
             return None
         waiting = [each for each in self._standings if self._is_in_time(each, now)]
-        under_way = sum(each.is_under_way for each in self._standings)
-        if not waiting or under_way >= MAX_UNDER_WAY:
+        under_way = [each for each in self._standings if each.is_under_way]
+        allowed = [each for each in waiting if _may_be_beside(each, under_way)]
+        if not allowed or len(under_way) >= MAX_UNDER_WAY:
             return None
-        chosen = min(waiting, key=lambda each: _turn(each, now))
+        chosen = min(allowed, key=lambda each: _turn(each, now))
         wait = max(0.0, chosen.not_before - now)
         left = self._deadline - now - wait
-        alone = min(left, MAX_ALONE_SECONDS, max(MIN_ALONE_SECONDS, left / (3 * len(waiting))))
-        self._count(-1)
+        rivals = _rivals(chosen, waiting)
+        # Who served lately is worth waiting for; of strangers many may be silent.
+        alone = math.inf if chosen.prospect.serves else left / (3 * rivals)
+        alone = min(left, MAX_ALONE_SECONDS, max(MIN_ALONE_SECONDS, alone))
+        self._attempts -= 1
         chosen.attempts += 1
         chosen.is_under_way = True
-        return Step(chosen.candidate, wait, self._share(left, len(waiting)), alone)
+        return Step(chosen.candidate, wait, self._share(left, rivals), alone)
 
     def share(self, now: float) -> float:
         """The time for who has answered to come to something, the others being let go."""
@@ -178,8 +220,13 @@ class Plan:
         return min(left, max(left / rivals, self._least))
 
     def let_go(self, candidate: int) -> None:
-        """The attempt at this candidate was given up, since another one has answered."""
-        self._standing(candidate).is_under_way = False
+        """The attempt at this candidate was given up, since another one has answered, or put off.
+
+        It says nothing against the candidate, which may be asked as often as before.
+        """
+        standing = self._standing(candidate)
+        standing.is_under_way = False
+        standing.attempts = max(0, standing.attempts - 1)
 
     def failed(self, candidate: int, error: OriginError, now: float) -> None:
         """The attempt at this candidate, or the content that it was sending, ended in `error`."""
@@ -187,9 +234,10 @@ class Plan:
         standing.is_under_way = False
         asked_for = error.retry_after_seconds or 0.0
         if isinstance(error, OriginAvoided):
-            self._count(+1)
+            self._attempts += 1
             standing.is_out = asked_for > MAX_BACKOFF_SECONDS and not self._is_in_midstream
         else:
+            self._fruitless -= 1
             standing.is_out = not error.may_recover
             standing.is_slow = error.outcome is Outcome.SLOW
         least = self._midstream_backoff if self._is_in_midstream else BACKOFF_SECONDS
@@ -220,8 +268,49 @@ class Plan:
         if is_far:
             broken.not_before = -math.inf
         comes_first = is_far and not broken.is_slow
-        self._standings.remove(broken)
-        self._standings.insert(0 if comes_first else len(self._standings), broken)
+        all_of_them = [each.precedence for each in self._standings]
+        broken.precedence = min(all_of_them) - 1 if comes_first else max(all_of_them) + 1
+        self._standings.sort(key=_precedence)
+
+    def relief(
+        self,
+        serving: int,
+        rate: Rate,
+        prospects: Sequence[Prospect],
+        now: float,
+        budget_seconds: float,
+    ) -> Plan | None:
+        """A plan for a part of the others to be asked while `serving` crawls on at this rate.
+
+        Each once, and `MAX_RELIEF_ATTEMPTS` in all. Nobody who is out, or a last resort, or known
+        to be no better; None where that leaves nobody. This plan learns nothing of it.
+        """
+        plan = Plan(
+            [replace(each, retries=0) for each in prospects],
+            now=now,
+            budget_seconds=budget_seconds,
+            jitter=self._jitter,
+        )
+        out = {each.candidate for each in self._standings if each.is_out} | {serving}
+        plan._attempts = MAX_RELIEF_ATTEMPTS
+        plan._standings = [
+            each
+            for each in plan._standings
+            if each.candidate not in out
+            and not each.prospect.is_last_resort
+            and each.prospect.rate.may_exceed(rate)
+        ]
+        return plan if plan._standings else None
+
+    def take_over(self, left: int, taken: int, now: float, budget_seconds: float) -> None:
+        """The content goes on at `taken`; if that fails `left`, where it crawled, is there.
+
+        It comes first then, before others can use up the patience of an exchange that it served.
+        """
+        crawling = self._standing(left)
+        crawling.is_under_way = crawling.is_slow = False
+        self.resume(left, now, budget_seconds, is_far=True)
+        self._standing(taken).is_under_way = True
 
     @property
     def _is_in_midstream(self) -> bool:
@@ -229,10 +318,6 @@ class Plan:
 
     def _standing(self, candidate: int) -> _Standing:
         return next(each for each in self._standings if each.candidate == candidate)
-
-    def _count(self, change: int) -> None:
-        self._attempts += change
-        self._fruitless += change
 
     def _is_in_time(self, standing: _Standing, now: float) -> bool:
         """Whether this candidate may be asked, and its turn comes early enough."""
@@ -245,22 +330,44 @@ class Plan:
 
 def first_order(prospects: Sequence[Prospect]) -> list[int]:
     """The prospects, by their index, in the order of their first attempts."""
+    best = max((each.rate.at_least for each in prospects), default=0.0)
 
-    def merit(place: int) -> tuple[bool, bool, int, int]:
-        prospect = prospects[place]
-        return prospect.is_last_resort, prospect.lags, prospect.priority, prospect.failures
+    def merit(place: int) -> tuple[int, bool, int, int, bool]:
+        each = prospects[place]
+        is_slow = each.rate.is_far_below(best)
+        return each.blame, each.lags, each.priority, each.failures, is_slow
 
     return sorted(range(len(prospects)), key=merit)
 
 
-def _turn(standing: _Standing, now: float) -> tuple[bool, bool, float, int]:
+def _precedence(standing: _Standing) -> int:
+    return standing.precedence
+
+
+def _turn(standing: _Standing, now: float) -> tuple[bool, int, float, int]:
     """Who comes first of those that may be asked: a round, within it the soonest.
 
     Who has to wait is not in the first round, though in mid-stream it may have had no turn yet.
     """
     soonest = max(now, standing.not_before)
     is_later = standing.attempts > 0 or soonest > now
-    return is_later, standing.prospect.is_last_resort, soonest, standing.attempts
+    return is_later, standing.prospect.blame, soonest, standing.attempts
+
+
+def _may_be_beside(standing: _Standing, others: Iterable[_Standing]) -> bool:
+    """Whether it may be asked while these others are: nobody beside one of a better rank.
+
+    Who is slow has not failed: a priority holds until it has. A last resort would answer before a
+    good one that is slow, and is likely to send wrong content.
+    """
+    return all(standing.prospect.rank <= each.prospect.rank for each in others)
+
+
+def _rivals(standing: _Standing, waiting: Sequence[_Standing]) -> int:
+    """Among how many time is shared: those of this rank, and all of lower ranks as one."""
+    rank = standing.prospect.rank
+    lower = sum(each.prospect.rank > rank for each in waiting)
+    return len(waiting) - lower + min(lower, 1)
 
 
 def candidates(published: PublishedArtifact) -> tuple[RemoteArtifact, ...]:

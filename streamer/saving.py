@@ -31,10 +31,10 @@ from streamer.errors import (
     OriginRefused,
     StreamerError,
 )
+from streamer.fetch import Fetch
 from streamer.interfaces import Download
 from streamer.model import Artifact, Digest
 from streamer.opening import Opened
-from streamer.pipe import Fetch
 from streamer.ranges import ByteRange
 from streamer.supply import Supply
 from streamer.verify import ContentVerifier
@@ -176,6 +176,8 @@ class Saving:
             idle_seconds=self._idle_seconds,
             resume=lambda _, failure: supply.resume(self._account.position, failure),
             on_bytes=supply.count,
+            on_flow=supply.note_flow,
+            relieve=lambda _, flow: supply.relieve(lambda: self._account.position, flow),
         )
         await fetch.run()
 

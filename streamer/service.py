@@ -48,7 +48,8 @@ from streamer.errors import CatalogUnavailable, SettingInvalid, StreamerError
 from streamer.exchange import Exchange
 from streamer.front import DoorSite
 from streamer.health import Health
-from streamer.importers import ImporterPool, Registry, Surroundings
+from streamer.importers import ImporterPool, Registry
+from streamer.interfaces import Surroundings
 from streamer.keyring import Keyring
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
@@ -56,7 +57,7 @@ from streamer.ordering import Ordering
 from streamer.outlook import Outlook
 from streamer.passing import Passing
 from streamer.settings import ContentSettings, Settings, load_settings
-from streamer.supply import Supplies
+from streamer.supplies import Supplies
 from streamer.transfers import TransferLog
 
 _log = Logger()
@@ -125,7 +126,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     # Loaded now, so that no client waits for it, nor finds that descriptors have run out meanwhile.
     registry.types()
     file_roots = settings.importers.file_roots
-    importers = ImporterPool(registry, Surroundings(reactor, pseudonym, keyring, file_roots))
+    importers = ImporterPool(registry, Surroundings(reactor, pseudonym, file_roots), keyring)
     # Not by the time of day, which may be set back or forward: a pause is a pause.
     health = Health(settings.origins, time.monotonic, jitter=random.random)
     supplies = Supplies(

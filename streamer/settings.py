@@ -227,6 +227,12 @@ class DeliverySettings(_Section):
     )
     first_byte_seconds: Seconds = Field(default=12.0, alias="first_byte", description=TIME_TEXT)
     idle_seconds: Seconds = Field(default=30.0, alias="idle", description=TIME_TEXT)
+    slow_bytes: Size = Field(
+        default=64 * 1024,
+        alias="slow",
+        ge=0,
+        description="a size such as 64KiB, or a number of bytes, for each second; 0 means never",
+    )
     client_stall_seconds: Seconds = Field(default=60.0, alias="client_stall", description=TIME_TEXT)
     skip_up_to_bytes: Size = Field(
         default=8 * 1024**2,
@@ -271,7 +277,7 @@ class ImporterSettings(_Section):
 
     file_roots: Folders = Field(
         default=(),
-        description="a list of absolute paths of folders, without dot segments and / itself",
+        description="a list of absolute paths of folders, without dot segments, and not / itself",
     )
 
 

@@ -15,10 +15,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from streamer.errors import OriginCrowded, OriginError, OriginNonsense, OriginTimedOut
+from streamer.errors import NOT_OURS, OriginCrowded, OriginError, OriginNonsense, OriginTimedOut
 from streamer.health import Inquiry, OriginKey, Place
 from streamer.interfaces import Catalog, Download, Downloader
-from streamer.model import DownloadConfig, PublishedArtifact, RemoteArtifact
+from streamer.model import DownloadConfig, OriginResponse, PublishedArtifact, RemoteArtifact
 from streamer.ranges import ByteRange
 from streamer.transfers import Source
 
@@ -95,6 +95,8 @@ class Turn:
     inquiry: Inquiry | None = None
     has_answered: bool = False
     has_failed: bool = False
+    was_crowded: bool = False
+    """Whether it was ended while it waited for what its importer had no more of."""
     ended_by: OriginTimedOut | CancelledError | None = None
     """Set where it was ended from outside: its time is over, or nobody needs it any more."""
 
@@ -150,7 +152,10 @@ class Turn:
         """
         try:
             download = await self.candidate.downloader.open(span)
-        except Exception as error:
+            _refuse_other_than_downloads(download)
+        except NOT_OURS:
+            raise
+        except BaseException as error:
             self._raise_end(error)
             if isinstance(error, OriginError) or self.candidate.importer is None:
                 raise
@@ -161,12 +166,19 @@ class Turn:
             raise self.ended_by
         return download
 
-    def _raise_end(self, error: Exception) -> None:
+    def _raise_end(self, error: BaseException) -> None:
         """Raise what ended the turn, whatever came of that.
 
         Cancelling the look-up of a name comes back as if the name did not exist. Only who waited
         for a connection until the time was over has learned nothing of the origin.
         """
         is_late = isinstance(self.ended_by, OriginTimedOut)
+        self.was_crowded = isinstance(error, OriginCrowded)
         if self.ended_by is not None and not (is_late and isinstance(error, OriginCrowded)):
             raise self.ended_by from error
+
+
+def _refuse_other_than_downloads(download: object) -> None:
+    """Let what an importer gives back that is none, as by a forgotten `return`, be its defect."""
+    if not isinstance(getattr(download, "response", None), OriginResponse):
+        raise TypeError(f"{type(download).__name__} is no download")

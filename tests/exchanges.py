@@ -32,7 +32,7 @@ from streamer.model import (
 from streamer.ordering import Ordering
 from streamer.passing import Passing
 from streamer.settings import ContentSettings, DeliverySettings, OriginSettings, RangeSettings
-from streamer.supply import Supplies
+from streamer.supplies import Supplies
 from streamer.testing import MemoryCatalog, MemoryImporters
 
 NOW = 1_700_000_000.0
@@ -100,6 +100,7 @@ class Service:
         unlearned="auto",
         verify_up_to=64 * 1024**2,
         skip_up_to=8 * 1024**2,
+        slow=64 * 1024,
         origins=None,
         importers=None,
     ):
@@ -115,6 +116,7 @@ class Service:
             client_stall_seconds=STALL_SECONDS,
             distrust_seconds=DISTRUST_SECONDS,
             skip_up_to_bytes=skip_up_to,
+            slow_bytes=slow,
         )
         self.health = Health(
             origins or OriginSettings(), self.clock.seconds, jitter=lambda: NO_JITTER

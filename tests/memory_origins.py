@@ -14,8 +14,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 BASE = "http://192.0.2.1/repo"

@@ -210,7 +210,27 @@ def test_origins_that_failed_are_shown_on_the_page():
     page = Admin(lambda: [AILING]).ask(get(b"/")).content.decode()
 
     assert "<td>https://a.example:443<td>fedora (revision 2)<td>half open<td>6" in page
-    assert "<td>OriginTimedOut<td>in 1 s<td>3" in page
+    assert "<td>OriginTimedOut<td>in 1 s<td><td>3" in page
+
+
+def test_origin_that_was_too_slow_is_shown_on_the_page():
+    """Beside those that failed; who has no more than a rate is well."""
+    slow = replace(AILING, state="closed", last_error=None, comes_last_for_seconds=42.0)
+    well = replace(
+        slow,
+        origin="https://well.example:443",
+        failures=0,
+        asked_again_in_seconds=0.0,
+        quarantined=0,
+        comes_last_for_seconds=0.0,
+        at_least_bytes_per_second=10**6,
+        at_most_bytes_per_second=10**6,
+    )
+
+    page = Admin(lambda: [slow, well]).ask(get(b"/")).content.decode()
+
+    assert "<td>for 42 s<td>3" in page
+    assert "well.example" not in page
 
 
 def test_name_of_an_origin_is_escaped_on_the_page():

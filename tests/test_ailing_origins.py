@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 
 from streamer.breaker import BLIP_SECONDS
 from streamer.errors import (
+    ContentTruncated,
     ImporterBroken,
     OriginCrowded,
     OriginFailing,
@@ -31,6 +32,7 @@ from streamer.errors import (
 from streamer.health import OriginKey
 from streamer.model import DownloadConfig, PassThrough
 from streamer.outlook import CandidateReport, Outlook
+from streamer.rates import Flow
 from streamer.testing import MemoryDownload
 
 FAILURES, PAUSE = 5, 5
@@ -143,34 +145,60 @@ def test_relayed_contents_count_as_one(service):
     assert [1] == [each.failures for each in service.health.reports()]
 
 
+def test_origin_that_sends_heads_and_no_content_comes_last(service):
+    """With a mirror behind it, clients after the first notice nothing."""
+    tarpits = [MemoryDownload(at_once=False) for _ in range(2)]
+    publish(service, "f", *tarpits, mirror=[whole() for _ in tarpits])
+    service.ask("/base/f")
+    service.clock.advance(FIRST_BYTE_SECONDS / 2)
+
+    answer = service.answer("/base/f")
+
+    assert SMALL == answer.content
+    assert [True, False] == [each.is_stopped for each in tarpits]
+
+
 def test_origin_that_sends_heads_and_no_content_is_left_alone(service):
-    """With a mirror behind it, clients after the first five notice nothing."""
+    """Where there is no other, clients after the first five are told at once."""
     tarpits = [MemoryDownload(at_once=False) for _ in range(FAILURES)]
-    publish(service, "f", *tarpits, mirror=[whole() for _ in range(FAILURES + 1)])
-
-    for _ in range(FAILURES):
+    publish(service, "f", *tarpits)
+    for _ in tarpits:
         service.ask("/base/f")
-        service.clock.advance(FIRST_BYTE_SECONDS / 2)
+        service.clock.advance(FIRST_BYTE_SECONDS)
 
-    assert service.answer("/base/f").content == SMALL
-    assert [True] * FAILURES == [each.is_stopped for each in tarpits]
+    status = service.answer("/base/f").status
+
+    assert 503 == status
+    assert all(each.is_stopped for each in tarpits)
+
+
+def test_origin_that_falls_silent_in_mid_stream_comes_last(service):
+    """Only its first client waits until another one goes on."""
+    silent = MemoryDownload(at_once=False)
+    rest = MemoryDownload(pieces(LARGE[9000:]), part_of=len(LARGE))
+    publish(service, "f", silent, content=LARGE, mirror=[rest, whole(LARGE)])
+    wire = service.ask("/base/f")
+    silent.send(LARGE[:9000])
+
+    service.clock.advance(IDLE_SECONDS)
+
+    assert answer_of(wire).content == LARGE
+    assert service.answer("/base/f").content == LARGE
     assert service.importers.opened[-2:] == [("mirror", "f-mirror")] * 2
 
 
 def test_origin_that_falls_silent_in_mid_stream_is_left_alone(service):
-    """Each client of it would wait as long until another one goes on."""
-    silent = [MemoryDownload(at_once=False) for _ in range(FAILURES)]
-    rests = [MemoryDownload(pieces(LARGE[9000:]), part_of=len(LARGE)) for _ in silent]
-    publish(service, "f", *silent, content=LARGE, mirror=[*rests, whole(LARGE)])
-
-    for download in silent:
-        wire = service.ask("/base/f")
-        download.send(LARGE[:9000])
+    """Where nobody else goes on, each client of it would wait as long."""
+    for number in range(FAILURES):
+        silent = MemoryDownload(at_once=False)
+        publish(service, f"{number}", silent, content=LARGE)
+        wire = service.ask(f"/base/{number}")
+        silent.send(LARGE[:9000])
         service.clock.advance(IDLE_SECONDS)
-        assert answer_of(wire).content == LARGE
+        wire.leave()
+    publish(service, "f", whole())
 
-    assert service.answer("/base/f").content == LARGE
-    assert service.importers.opened[-2:] == [("mirror", "f-mirror")] * 2
+    assert 503 == service.answer("/base/f").status
 
 
 def test_client_that_leaves_while_its_exchange_is_the_probe_leaves_its_place(service):
@@ -234,6 +262,46 @@ def test_what_is_missing_is_counted_as_avoided_while_it_is_remembered(service):
     assert service.metric('pulp_streamer_origin_avoided_total{importer="fedora"}') == 2
 
 
+@pytest.mark.parametrize("defect", [SystemExit(1), RuntimeError("oops")], ids=["exit", "error"])
+def test_importer_that_fails_by_a_defect_leaves_the_content_to_the_next(
+    service, defect, logged_failures
+):
+    """Whatever it raises when it is to open something."""
+    failing = Deferred()
+    publish(service, "f", failing, mirror=[whole()])
+    wire = service.ask("/base/f")
+
+    failing.errback(defect)
+
+    assert SMALL == answer_of(wire).content
+    assert 1 == len(logged_failures.flush(type(defect)))
+
+
+def test_liar_that_breaks_off_does_not_spoil_for_ever_what_a_good_one_completes(service):
+    """Nobody knows whose part was wrong, so another one begins the next time."""
+    half = len(LARGE) // 2
+
+    def lie():
+        return MemoryDownload([b"x" * half], length=len(LARGE), error=ContentTruncated(half))
+
+    refused = OriginUnreachable("refused")
+    good = MemoryDownload([LARGE[half:]], part_of=len(LARGE))
+    publish(
+        service,
+        "f",
+        *[lie(), refused, lie(), refused],
+        content=LARGE,
+        mirror=[good, whole(LARGE)],
+    )
+    broken = service.ask("/base/f")
+    service.clock.advance(10)
+
+    answer = service.answer("/base/f")
+
+    assert "aborted" == broken.ending
+    assert LARGE == answer.content
+
+
 def test_what_one_origin_lacks_may_be_at_one_whose_importer_is_broken(service):
     """Nobody is told that it is gone: it is ours to mend."""
     publish(service, "f", OriginLacksIt(404), mirror=[whole()])
@@ -258,6 +326,21 @@ def candidates(service, path="base/f"):
     waiting, found = outlook(service, path)
     assert waiting.called
     return found
+
+
+def test_candidate_that_is_known_to_be_far_slower_comes_after_its_equal(service):
+    """And an operator sees by how much."""
+    twins = [source("f"), source("g", importer="mirror")]
+    service.catalog.publish("base/f", published(SMALL, *twins))
+    mirror = OriginKey("mirror", 1, 1, "mirror")
+    service.health.note_flow(KEY, Flow(10_000, 10.0, 10.0))
+    service.health.note_flow(mirror, Flow(1_000_000, 10.0, 10.0))
+
+    found = candidates(service)
+
+    assert [("mirror", 100_000), ("fedora", 1000)] == [
+        (each.importer, each.health.at_most_bytes_per_second) for each in found
+    ]
 
 
 def test_candidates_are_those_of_the_plan(service):

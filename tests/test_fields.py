@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from streamer import __version__
@@ -337,7 +339,7 @@ def test_fields_about_many_failures_stay_short():
     assert "importer-number-21" not in written[0][1]
 
 
-def test_proxy_status_has_one_member_for_each_attempt():
+def test_proxy_status_has_one_member_for_each_failure():
     """RFC 9209 2: what went wrong, and by way of which importer."""
     failures = [("first", OriginTimedOut()), ("second", OriginUnreachable("it refuses"))]
 
@@ -350,6 +352,18 @@ def test_proxy_status_has_one_member_for_each_attempt():
         f'pulp-streamer; error={OriginUnreachable.proxy_error}; next-hop="second"; '
         'details="no connection to the origin: it refuses"'
     )
+
+
+def test_same_failure_of_an_importer_is_told_once():
+    """However often it was asked, and by however many mirrors; another failure is another."""
+    failures = [("a", OriginTimedOut()), ("b", OriginTimedOut())] * 9
+    failures += [("a", OriginUnreachable("it refuses"))]
+
+    ((_, told),) = proxy_status(failures)
+    ((_, cached),) = cache_status(hit=False, failures=failures)
+
+    assert ["a", "b", "a"] == re.findall('next-hop="(.)"', told)
+    assert ["a", "b", "a"] == re.findall("(.): [a-z_]+", cached.partition("detail=")[2])
 
 
 def test_proxy_status_is_absent_where_no_origin_was_asked():

@@ -36,15 +36,19 @@ from streamer.errors import (
 )
 from streamer.health import (
     FORGET_SECONDS,
+    LAG_SECONDS,
+    MAX_LAG_SECONDS,
     MAX_MISSING,
     MAX_ORIGINS,
     MAX_PAUSE_SECONDS,
     MAX_QUARANTINED,
     MAX_REPORTS,
+    RATE_SECONDS,
     Health,
     OriginKey,
 )
 from streamer.model import Artifact, Digest
+from streamer.rates import UNKNOWN, Flow, Rate
 from streamer.settings import OriginSettings
 
 
@@ -501,6 +505,18 @@ def test_quarantine_is_of_one_artifact_at_one_origin_for_its_time():
     assert not known.health.is_quarantined(artifact(), KEY)
 
 
+def test_blame_adds_up_while_it_is_remembered():
+    """So that of several last resorts one is the likelier."""
+    known = Known()
+    known.health.quarantine(artifact(), KEY, 2)
+    known.health.quarantine(artifact(), KEY)
+
+    blame = known.health.blame(artifact(), KEY)
+    known.clock.advance(300)
+
+    assert (3, 0) == (blame, known.health.blame(artifact(), KEY))
+
+
 def test_what_is_missing_is_remembered_for_a_moment():
     """By importer, revision, origin and URL: one mirror says nothing of another."""
     known = Known()
@@ -563,6 +579,42 @@ def test_log_says_who_is_left_alone_and_who_is_well_again():
     ] == [formatEvent(event) for event in events]
 
 
+def test_origin_that_used_its_time_up_comes_last_for_a_while():
+    """So that not each client waits for it until its breaker opens."""
+    known = Known()
+
+    known.fail(1, OriginTimedOut())
+
+    assert known.health.lags(KEY)
+
+
+def test_log_says_who_sent_other_content():
+    """Once for each content, since every client may ask for it again."""
+    known = Known()
+
+    with capturedLogs() as events:
+        known.health.quarantine(artifact(), KEY)
+        known.health.quarantine(artifact(), KEY)
+
+    assert [
+        f"importer m: https://a:443 sent other content than {artifact().digest}, or a part of it, "
+        "and is asked last for that"
+    ] == [formatEvent(event) for event in events]
+
+
+def test_log_says_who_comes_last_because_it_was_silent():
+    """Once, however many have waited for it."""
+    known = Known()
+
+    with capturedLogs() as events:
+        known.health.outrun(KEY)
+        known.health.outrun(KEY)
+
+    assert ["importer m: https://a:443 comes last for 60 s, as it was silent"] == [
+        formatEvent(event) for event in events
+    ]
+
+
 def test_origin_that_lacks_something_is_well_again_too():
     """What it says of one content, it says as an origin that answers."""
     known = Known()
@@ -610,3 +662,161 @@ def test_origins_are_counted_by_the_state_of_their_breaker():
     known.fail(1, key=OTHERS[2])
 
     assert [2, 1, 1] == [known.health.count(state) for state in State]
+
+
+# -- lag and rate --------------------------------------------------------------------------------
+
+FLOW = Flow(20_000, 10.0, 10.0)
+
+
+@pytest.mark.parametrize("happens", [Health.outrun, Health.left], ids=["outrun", "left"])
+def test_origin_that_was_too_slow_lags_for_a_while(happens):
+    """It alone, and nothing else is held against it."""
+    known = Known()
+
+    happens(known.health, KEY)
+
+    known.clock.advance(LAG_SECONDS - 1)
+    during = [known.health.lags(key) for key in (KEY, *OTHERS)]
+    known.clock.advance(1)
+    assert ([True, False, False, False], False) == (during, known.health.lags(KEY))
+    assert (0, None) == (known.health.failures(KEY), known.wait())
+
+
+def test_lag_is_twice_as_long_each_time():
+    """Up to half an hour: each time somebody waited for it."""
+    known = Known()
+
+    lags = []
+    for _ in range(7):
+        known.health.outrun(KEY)
+        (report,) = known.health.reports()
+        lags.append(report.comes_last_for_seconds)
+        known.clock.advance(report.comes_last_for_seconds)
+
+    assert [60, 120, 240, 480, 960, MAX_LAG_SECONDS, MAX_LAG_SECONDS] == lags
+
+
+def test_lag_is_said_once_by_all_who_asked_at_a_time():
+    """A crowd that finds out together has found out one thing."""
+    known = Known()
+
+    for _ in range(9):
+        known.health.outrun(KEY)
+    known.clock.advance(LAG_SECONDS)
+
+    assert not known.health.lags(KEY)
+
+
+def test_content_that_came_to_its_end_ends_the_lag():
+    """And the next one is as short as the first."""
+    known = Known()
+    known.health.outrun(KEY)
+
+    known.health.served(known.ask())
+
+    assert not known.health.lags(KEY)
+    known.health.outrun(KEY)
+    assert [LAG_SECONDS] == [each.comes_last_for_seconds for each in known.health.reports()]
+
+
+def test_rate_is_known_of_the_origin_that_has_it_alone():
+    """Not of its neighbours, nor under another config."""
+    known = Known()
+
+    known.health.note_flow(KEY, FLOW)
+
+    assert Rate(2000, 2000) == known.health.rate(KEY)
+    assert {UNKNOWN} == {known.health.rate(key) for key in OTHERS}
+
+
+def test_rate_is_of_more_than_the_last_stretch():
+    """Half of what is known is older, as a factor."""
+    known = Known()
+
+    known.health.note_flow(KEY, FLOW)
+    known.health.note_flow(KEY, Flow(80_000, 10.0, 10.0))
+
+    assert Rate(4000, 4000) == known.health.rate(KEY)
+
+
+def test_little_content_is_no_rate():
+    """Nothing is remembered of it, and it keeps nothing from being forgotten."""
+    known = Known()
+    little = Flow(1000, 0.1, 0.1)
+
+    known.health.note_flow(OTHERS[0], little)
+    known.health.note_flow(KEY, FLOW)
+    known.clock.advance(RATE_SECONDS - 1)
+    known.health.note_flow(KEY, little)
+    known.clock.advance(1)
+
+    assert [UNKNOWN] * 2 == [known.health.rate(key) for key in (KEY, OTHERS[0])]
+
+
+def test_rate_is_forgotten_after_a_while_without_news():
+    """Who came last for it gets another chance."""
+    known = Known()
+    known.health.note_flow(KEY, FLOW)
+    known.clock.advance(RATE_SECONDS - 1)
+    known.health.note_flow(KEY, FLOW)
+
+    known.clock.advance(RATE_SECONDS - 1)
+    before = known.health.rate(KEY)
+    known.clock.advance(1)
+
+    assert (Rate(2000, 2000), UNKNOWN) == (before, known.health.rate(KEY))
+
+
+def test_rates_of_many_origins_are_bounded():
+    """Neither origins nor clients make them grow."""
+    known = Known()
+
+    for number in range(MAX_ORIGINS + 100):
+        known.health.note_flow(key_of(number, 1, "https://a:443"), FLOW)
+
+    assert MAX_ORIGINS == known.health.sizes()["rates"]()
+
+
+def test_report_tells_the_rate_of_an_origin_that_is_well():
+    """An operator compares it with the others."""
+    known = Known()
+    known.health.note_flow(KEY, Flow(20_000, 5.0, 10.0))
+
+    (report,) = known.health.reports()
+
+    assert (2000, 4000) == (report.at_least_bytes_per_second, report.at_most_bytes_per_second)
+    assert not report.is_ailing
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda known: known.fail(1), id="failed"),
+        pytest.param(lambda known: known.health.left(KEY), id="lags"),
+        pytest.param(lambda known: known.health.quarantine(artifact(), KEY), id="quarantined"),
+        pytest.param(lambda known: known.fail(1, OriginBusy(429, 9)), id="rests"),
+    ],
+)
+def test_report_says_whether_anything_is_against_an_origin(happens):
+    """And then its rate is none where it is not known."""
+    known = Known()
+
+    happens(known)
+
+    (report,) = known.health.reports()
+    assert report.is_ailing
+    assert report.at_least_bytes_per_second is None
+
+
+def test_rates_crowd_nobody_out_of_the_reports():
+    """Those that ail are what an operator looks for."""
+    known = Known()
+    for number in range(MAX_REPORTS):
+        known.health.note_flow(key_of(number, 1, "https://a:443"), FLOW)
+    last = key_of(MAX_REPORTS, 1, "https://a:443")
+    known.fail(1, key=last)
+
+    reports = known.health.reports()
+
+    assert (MAX_REPORTS, last) == (len(reports), reports[-1].key)

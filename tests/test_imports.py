@@ -20,7 +20,7 @@ import streamer
 
 PURE = (
     "errors model fields request_head target preconditions kinds ranges partial_content verify"
-    " plan breaker relaying mirrors"
+    " rates plan breaker relaying mirrors"
 )
 """Records and decisions: no Twisted, no clock, no I/O."""
 
@@ -29,9 +29,10 @@ RECORDS = "settings metrics transfers"
 
 PORTS = "interfaces"
 ADAPTERS = "catalog publishing importers downloaders"
-PUMP = "pace response pipe spans"
+PUMP = "pace response fetch pipe spans"
 HEART = (
-    "distrust ordering health turns opening supply outlook attempt delivery passing exchange saving"
+    "distrust ordering health turns testimony opening relief supplies supply outlook attempt"
+    " delivery passing exchange saving"
 )
 EDGE = "app front endpoints listing admin logs"
 
@@ -54,7 +55,8 @@ ALLOWED = {
     # pump
     "pace": f"{PURE} {RECORDS} {PORTS}",
     "response": f"{PURE} pace",
-    "pipe": f"{PURE} {RECORDS} {PORTS} pace response",
+    "fetch": f"{PURE} {PORTS} pace",
+    "pipe": f"{PURE} {PORTS} fetch pace response",
     "spans": f"{PURE} {PORTS}",
     # composition: the heart and the edge see ports and the pump, never an adapter
     "distrust": PURE,
@@ -62,13 +64,16 @@ ALLOWED = {
     "health": f"{PURE} {RECORDS}",
     "turns": f"{PURE} {RECORDS} {PORTS} health",
     "opening": f"{PURE} {PORTS} turns",
-    "supply": f"{PURE} {RECORDS} {PORTS} spans health turns opening",
+    "testimony": f"{PURE} {RECORDS} health turns",
+    "relief": f"{PURE} turns testimony",
+    "supplies": f"{PURE} {RECORDS} {PORTS} health turns",
+    "supply": f"{PURE} {RECORDS} {PORTS} spans turns testimony opening relief supplies",
     "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply opening",
-    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply attempt",
-    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supply turns opening",
+    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supplies supply attempt",
+    "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supplies supply turns opening",
     # without a client
-    "outlook": f"{PURE} supply health turns",
-    "saving": f"{PURE} {RECORDS} {PORTS} pipe supply opening",
+    "outlook": f"{PURE} supplies health turns",
+    "saving": f"{PURE} {RECORDS} {PORTS} fetch supply opening",
     "file_target": f"{PURE} saving",
     "stream_target": f"{PURE} saving",
     "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery passing listing",

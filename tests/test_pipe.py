@@ -25,9 +25,10 @@ from streamer.errors import (
     OriginSilent,
     SizeMismatch,
 )
+from streamer.fetch import Fetch
 from streamer.model import Digest
 from streamer.partial_content import Uncut
-from streamer.pipe import Fetch, ResponseReader, pipe
+from streamer.pipe import ResponseReader, pipe
 from streamer.response import Phase, Response
 from streamer.testing import MemoryDownload
 from streamer.verify import TAIL_BYTES, ContentVerifier

@@ -36,6 +36,7 @@ from streamer.plan import (
     BACKOFF_SECONDS,
     MAX_ALONE_SECONDS,
     MAX_ATTEMPTS,
+    MAX_RELIEF_ATTEMPTS,
     MAX_STRETCH_ATTEMPTS,
     MAX_UNDER_WAY,
     Plan,
@@ -43,8 +44,10 @@ from streamer.plan import (
     Step,
     candidates,
     final_status,
+    first_order,
     retry_after_seconds,
 )
+from streamer.rates import UNKNOWN, Rate
 
 MISSING = OriginLacksIt(404)
 GONE = OriginLacksIt(410)
@@ -53,6 +56,7 @@ SLOW = OriginTimedOut()
 BUSY = OriginBusy(429)
 UNREACHABLE = OriginUnreachable("refused")
 TRUNCATED = ContentTruncated(5)
+SNAIL, HARE = Rate(10, 10), Rate(1000, 1000)
 
 
 def published(*sources):
@@ -153,15 +157,39 @@ def walk(a_plan, error, now=0.0):
         pytest.param([Prospect(0, failures=2), Prospect(0, failures=1)], [1, 0], id="failures"),
         pytest.param([Prospect(0, failures=9), Prospect(1)], [0, 1], id="priority-first"),
         pytest.param([Prospect(0, lags=True), Prospect(9, failures=9)], [1, 0], id="lags"),
+        pytest.param([Prospect(0, blame=1), Prospect(9, lags=True)], [1, 0], id="last-resort"),
+        pytest.param([Prospect(0, rate=SNAIL), Prospect(0, rate=HARE)], [1, 0], id="rate"),
+        pytest.param([Prospect(0, rate=SNAIL), Prospect(1, rate=HARE)], [0, 1], id="priority-2"),
         pytest.param(
-            [Prospect(0, is_last_resort=True), Prospect(9, lags=True)], [1, 0], id="last-resort"
+            [Prospect(0, rate=SNAIL), Prospect(0, failures=1, rate=HARE)], [0, 1], id="failures-2"
         ),
         pytest.param([], [], id="nobody"),
     ],
 )
 def test_first_attempts_are_in_order_of_merit(prospects, expected):
-    """Quarantine, lag, priority, what happened lately, the order of the entry."""
+    """Quarantine, lag, priority, what happened lately, the rate, the order of the entry."""
     assert expected == walk(plan(*prospects), GONE)
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        pytest.param([SNAIL, UNKNOWN, HARE], [1, 2, 0], id="unknown-are-not-slow"),
+        pytest.param([UNKNOWN, SNAIL, HARE, UNKNOWN], [0, 2, 3, 1], id="and-keep-their-order"),
+        pytest.param([SNAIL, UNKNOWN, UNKNOWN], [0, 1, 2], id="nobody-to-compare-with"),
+        pytest.param([SNAIL, SNAIL], [0, 1], id="all-are-slow"),
+        pytest.param([Rate(300, 300), HARE], [0, 1], id="not-far-slower"),
+        pytest.param([Rate(1, 10**6), HARE], [0, 1], id="its-clients-may-be-slow"),
+        pytest.param([Rate(10, 10), Rate(10, 10**6)], [0, 1], id="the-other-is-not-known-to-be"),
+        pytest.param([Rate(20, 20), SNAIL, HARE], [2, 0, 1], id="slow-ones-as-stated"),
+    ],
+)
+def test_who_is_known_to_be_far_slower_comes_after_the_others(rates, expected):
+    """As stated but for that, whatever chance says."""
+    prospects = [Prospect(0, rate=rate) for rate in rates]
+
+    assert expected == first_order(prospects)
+    assert expected == walk(plan(*prospects, jitter=0.7), GONE)
 
 
 def test_who_may_recover_is_asked_again_after_all_others():
@@ -491,3 +519,158 @@ def test_who_is_avoided_does_not_use_up_an_attempt_to_resume():
 def test_client_is_told_when_the_first_origin_may_be_asked_again(failures, expected):
     """A whole number of seconds, from one to a minute."""
     assert expected == retry_after_seconds(failures)
+
+
+# -- content that crawls -------------------------------------------------------------------------
+
+
+def crawling(*prospects, rate=SNAIL):
+    """The plan of an exchange that is served by the first of these, and its plan of relief."""
+    a_plan = plan(*prospects)
+    a_plan.next(0.0)
+    return a_plan, a_plan.relief(0, rate, prospects, 20.0, 12)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        pytest.param([], None, id="it-is-alone"),
+        pytest.param([Prospect(0)], [1], id="unknown"),
+        pytest.param([Prospect(0, rate=HARE)], [1], id="faster"),
+        pytest.param([Prospect(0, rate=Rate(15, 15))], None, id="hardly-faster"),
+        pytest.param([Prospect(0, rate=Rate(1, 10**6))], [1], id="may-be-faster"),
+        pytest.param([Prospect(0, blame=1)], None, id="sent-other-content"),
+        pytest.param([Prospect(0, lags=True), Prospect(5)], [2, 1], id="in-order-of-merit"),
+        pytest.param([Prospect(0, retries=9)], [1], id="once"),
+        pytest.param([Prospect(0)] * 9, [1, 2, 3], id="not-many"),
+    ],
+)
+def test_relief_is_looked_for_where_it_may_be(others, expected):
+    """Never at who crawls itself."""
+    _, relief = crawling(Prospect(0, retries=3, rate=SNAIL), *others)
+
+    assert expected == (None if relief is None else walk(relief, UNREACHABLE, 20.0))
+    assert expected is None or len(expected) <= MAX_RELIEF_ATTEMPTS
+
+
+def test_relief_is_not_looked_for_at_who_is_out():
+    """What it said, it will say again."""
+    prospects = [Prospect(0), Prospect(0), Prospect(0)]
+    a_plan = plan(*prospects)
+    a_plan.next(0.0)
+    a_plan.failed(0, GONE, 0.0)
+    a_plan.next(0.0)
+
+    assert [2] == walk(a_plan.relief(1, SNAIL, prospects, 20.0, 12), GONE, 20.0)
+
+
+def test_relief_has_a_budget_of_its_own_and_overlaps():
+    """The one for the first byte is over long since."""
+    _, relief = crawling(Prospect(0), Prospect(0), Prospect(0))
+
+    assert [Step(1, 0.0, 6.0, 2.0), Step(2, 0.0, 10.0, 2.0)] == [
+        relief.next(20.0),
+        relief.next(22.0),
+    ]
+
+
+def test_plan_is_none_the_worse_for_relief_that_came_to_nothing():
+    """Content that breaks off then is gone on with as if nobody had been asked."""
+    a_plan, relief = crawling(Prospect(0), Prospect(0))
+    walk(relief, UNREACHABLE, 20.0)
+    a_plan.failed(0, TRUNCATED, 30.0)
+
+    a_plan.resume(0, 30.0, 12)
+
+    assert 1 == a_plan.next(30.0).candidate
+
+
+def test_who_was_left_goes_on_where_its_relief_breaks_off_at_once():
+    """Before others fail too: it is known to serve, however slowly."""
+    a_plan, _ = crawling(*[Prospect(0)] * 9)
+    a_plan.take_over(0, 1, 20.0, 12)
+    a_plan.failed(1, TRUNCATED, 25.0)
+    a_plan.renew(25.0, 12)
+
+    assert [0, 2] == walk(a_plan, UNREACHABLE, 25.0)
+
+
+def test_who_took_over_is_not_asked_beside_itself():
+    """It is under way."""
+    a_plan, _ = crawling(Prospect(0), Prospect(0))
+
+    a_plan.take_over(0, 1, 20.0, 12)
+
+    assert [0, None] == [a_plan.next(20.0).candidate, a_plan.next(20.0)]
+
+
+# -- what is learned meanwhile -------------------------------------------------------------------
+
+
+def test_candidate_that_comes_to_be_known_is_asked_when_nobody_else_is_left():
+    """A source may name others in the answer that comes to nothing."""
+    a_plan = plan(Prospect(0))
+    before = walk(a_plan, GONE, 0.0)
+
+    a_plan.learn([Prospect(0), Prospect(0)])
+
+    assert ([0], [1]) == (before, walk(a_plan, GONE, 0.0))
+
+
+def test_candidate_that_was_found_to_lag_goes_on_with_content_after_the_others():
+    """What this exchange has found out of the others counts where its content breaks off."""
+    a_plan = plan(*[Prospect(0)] * 4)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+
+    a_plan.learn([Prospect(0), Prospect(0, lags=True), Prospect(0), Prospect(0)])
+    a_plan.resume(0, 1.0, 12)
+
+    assert [2, 3, 1] == walk(a_plan, UNREACHABLE, 1.0)
+
+
+def test_who_was_left_comes_first_whatever_is_learned_of_it():
+    """To have been left makes it lag for others; this exchange knows that it serves."""
+    a_plan, _ = crawling(*[Prospect(0)] * 5)
+    a_plan.take_over(0, 1, 20.0, 12)
+    a_plan.failed(1, TRUNCATED, 25.0)
+
+    a_plan.learn([Prospect(0, lags=True), *[Prospect(0)] * 5])
+    a_plan.renew(25.0, 12)
+
+    assert 0 == a_plan.next(25.0).candidate
+
+
+def test_who_brought_hardly_anything_is_asked_last_whatever_is_learned_of_others():
+    """Those that come to be known come before it."""
+    a_plan = plan(*[Prospect(0)] * 3)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12)
+    a_plan.next(1.0)
+    a_plan.failed(1, TRUNCATED, 3.0)
+
+    a_plan.learn([Prospect(0)] * 4)
+    a_plan.renew(3.0, 12)
+
+    assert [2, 3] == [a_plan.next(3.0).candidate, a_plan.next(3.0).candidate]
+    assert 0 == a_plan.next(3.0).candidate
+
+
+def test_silent_ones_use_up_no_attempts_to_go_on():
+    """Of a long list most may be silent; only who has failed says that it is in vain."""
+    a_plan = plan(*[Prospect(0)] * 8)
+    a_plan.next(0.0)
+    a_plan.failed(0, TRUNCATED, 1.0)
+    a_plan.resume(0, 1.0, 12)
+
+    under_way = [a_plan.next(1.0).candidate for _ in range(7)]
+
+    assert [1, 2, 3, 4, 5, 6, 7] == under_way
+
+
+def test_of_last_resorts_the_one_that_was_blamed_least_comes_first():
+    """Priority or not: it is likelier to have what is right."""
+    prospects = [Prospect(0, blame=2), Prospect(1, blame=1), Prospect(2)]
+
+    assert [2, 1, 0] == first_order(prospects)

@@ -361,6 +361,14 @@ def test_schemes_are_those_of_the_sources_importer():
     assert "ftp://host/a" == parse_one(line(sources=sources), schemes=schemes).sources[0].url
 
 
+@pytest.mark.parametrize("url", ["file:///srv/a", "file://localhost/srv/a", "file:/srv/a"])
+def test_url_of_a_file_needs_no_host(url):
+    """RFC 8089 section 2 lets it name none."""
+    parsed = parse_one(line(sources=[{"url": url}]), schemes=lambda _: frozenset({"file"}))
+
+    assert url == parsed.sources[0].url
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

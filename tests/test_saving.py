@@ -28,6 +28,7 @@ from streamer.model import Digest
 from streamer.ranges import ByteRange
 from streamer.saving import Saving
 from streamer.stream_target import StreamTarget
+from streamer.supply import Supply
 from streamer.testing import MemoryDownload
 from streamer.transfers import Notes
 
@@ -95,7 +96,7 @@ class Save:
         saving = Saving(
             self.entry.artifact,
             self.target,
-            lambda: self.service.supplies.supply(self.entry, self.notes),
+            lambda: Supply.of(self.service.supplies, self.entry, self.notes),
             **self._keywords,
         )
         self.running = Deferred.fromCoroutine(saving.run())
@@ -274,10 +275,11 @@ def test_wrong_content_is_forgotten_and_the_next_origin_asked_for_all_of_it():
 def test_next_origin_is_asked_although_wrong_content_took_long():
     """The budget for a first byte is not for content."""
     slow = MemoryDownload(at_once=False)
-    one = Save(MemoryTarget(), slow, mirror=[whole()]).start()
+    beside_it = OriginFailing(503)
+    one = Save(MemoryTarget(), slow, mirror=[beside_it, whole()]).start()
     for piece in pieces(WRONG):
         slow.send(piece)
-        one.clock.advance(1)
+        one.clock.advance(0.5)
 
     slow.end()
     one.clock.advance(1)

@@ -230,6 +230,8 @@ def test_prefix_is_normalised_to_a_leading_slash_and_no_trailing_one(absent, wri
         ("DELIVERY__SMALL", "1.5"),
         ("DELIVERY__SMALL", "64kb"),
         ("DELIVERY__SMALL", "17MiB"),
+        ("DELIVERY__SLOW", "-1"),
+        ("DELIVERY__SLOW", "64KiB/s"),
         ("DELIVERY__IDLE", "0"),
         ("DELIVERY__IDLE", "0s"),
         ("DELIVERY__IDLE", "-5s"),

@@ -20,9 +20,18 @@ from exchanges import (
 )
 from twisted.internet.defer import CancelledError, Deferred
 
-from streamer.errors import ContentTruncated, ImporterBroken, OriginFailing, OriginUnreachable
+from streamer.errors import (
+    ContentTruncated,
+    ImporterBroken,
+    OriginFailing,
+    OriginLacksIt,
+    OriginUnreachable,
+)
+from streamer.fetch import LOOK_SECONDS
 from streamer.health import OriginKey
 from streamer.settings import OriginSettings
+from streamer.supplies import LIST_PART, MAX_PLACES
+from streamer.supply import FAR_BYTES, MAX_LEARNED, Supply
 from streamer.testing import MemoryDownload, MemoryImporters
 from streamer.transfers import Notes
 
@@ -90,13 +99,16 @@ def test_failure_that_an_importer_raises_again_counts_again():
     for _ in range(10 * FIRST_BYTE_SECONDS):
         service.clock.advance(0.1)
 
-    assert len(service.importers.opened) == answer_of(wire)["Proxy-Status"].count("error=")
+    answer = answer_of(wire)
+    assert ["fedora", "mirror"] * 2 + ["fedora"] == [name for name, _ in service.importers.opened]
+    assert b"fedora: the origin answered 503 (3 times)" in answer.content
+    assert 3 == answer["Proxy-Status"].count("error=")
 
 
 def test_failures_before_the_last_progress_are_forgotten():
     """An origin that cuts all the time fills no memory with what is told to nobody."""
     service = serve(*[MemoryDownload(part_of=len(LARGE)) for _ in range(10)])
-    making = service.supplies.supply(published(LARGE, source("u")), Notes())
+    making = Supply.of(service.supplies, published(LARGE, source("u")), Notes())
     supply = Deferred.fromCoroutine(making).result
     Deferred.fromCoroutine(supply.opened())
 
@@ -212,6 +224,18 @@ def test_fields_that_nobody_can_read_leave_nothing_open(logged_failures):
     assert len(logged_failures.flush(AttributeError, TypeError)) == 1
 
 
+def test_importer_that_opens_nothing_is_an_origin_that_failed(logged_failures):
+    """It has forgotten to return its download, and the mirror serves."""
+    nothing = Deferred()
+    nothing.callback(None)
+    service = serve(nothing, mirror=[whole()])
+
+    answer = answer_of(service.ask("/base/f"))
+
+    assert answer.content == LARGE
+    assert len(logged_failures.flush(TypeError)) == 1
+
+
 @dataclass
 class ComparableDownloader:
     """A downloader without a hash, as a plain dataclass is."""
@@ -277,3 +301,196 @@ def test_downloader_may_be_any_object():
 
     assert answer.status == 502
     assert quarantined(service, SMALL) == [True, False]
+
+
+class NamingImporters(MemoryImporters):
+    """An importer that knows other places whenever it is asked; each of them serves all ranges."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+        self.named = 0
+        self.asked = []
+
+    def importer(self, config):
+        return self
+
+    async def downloaders(self, remote):
+        names = [str(number) for number in range(self.named, self.named + MAX_PLACES)]
+        self.named += MAX_PLACES
+        return [NamedDownloader(self, name) for name in names]
+
+
+@dataclass
+class NamedDownloader:
+    """One of the places."""
+
+    importers: NamingImporters
+    origin: str
+    retries: int = 0
+
+    async def open(self, span=None):
+        self.importers.asked.append(self.origin)
+        return MemoryDownload(part_of=None if span is None else self.importers.size)
+
+
+def test_places_that_join_an_exchange_are_bounded():
+    """An origin may name others in each of its answers, and break each of them off."""
+    size = 1000 * FAR_BYTES
+    importers = NamingImporters(size)
+    service = Service(importers=importers)
+    making = Supply.of(service.supplies, published(LARGE, source("u"), size=size), Notes())
+    supply = Deferred.fromCoroutine(making).result
+    Deferred.fromCoroutine(supply.opened())
+
+    for count in range(1, 300):
+        going_on = Deferred.fromCoroutine(supply.resume(count * FAR_BYTES, OriginLacksIt(404)))
+        going_on.addErrback(lambda failure: failure.trap(OriginLacksIt))
+        service.clock.advance(1)
+
+    assert MAX_PLACES + MAX_LEARNED == len(set(importers.asked)) == len(importers.asked)
+
+
+class DeafDownload(MemoryDownload):
+    """A download that stopping does not end: what it sends still comes, and its end."""
+
+    def stop(self):
+        self.calls.append("stop")
+
+    def end_twice(self, error):
+        sink = self._sink
+        sink.content_ended(error)
+        sink.content_ended(error)
+
+
+def test_content_that_ends_twice_is_gone_on_with_once():
+    """Nobody is asked twice for it, and nothing stays open."""
+    deaf = DeafDownload(at_once=False)
+    opened = [MemoryDownload(at_once=False, part_of=len(LARGE)) for _ in range(2)]
+    service = serve(deaf, mirror=opened)
+    wire = service.ask("/base/f")
+    deaf.send(LARGE[:100_000])
+
+    deaf.end_twice(ContentTruncated(100_000))
+    service.clock.advance(1)
+    opened[0].send(LARGE[100_000:])
+    opened[0].end()
+
+    assert LARGE == answer_of(wire).content
+    assert [[], True] == [opened[1].calls, opened[0].is_stopped]
+
+
+def test_content_of_who_was_left_is_not_taken_any_more():
+    """It is the other one's by then, whatever an importer makes of being told to stop."""
+    slow, better = DeafDownload(at_once=False), MemoryDownload(at_once=False, part_of=len(LARGE))
+    service = serve(slow, mirror=[better])
+    wire = service.ask("/base/f")
+    slow.send(LARGE[:1000])
+    service.clock.advance(LOOK_SECONDS)
+
+    slow.send(LARGE[1000:2000])
+    slow.end(ContentTruncated(2000))
+    better.send(LARGE[1000:])
+    better.end()
+
+    assert LARGE == answer_of(wire).content
+    assert ["fedora", "mirror"] == [name for name, _ in service.importers.opened]
+
+
+class ListingImporters(MemoryImporters):
+    """The first importer fetches a list whenever it is asked for places, which ends as told."""
+
+    def __init__(self, *endings):
+        super().__init__()
+        self.endings = list(endings)
+
+    def importer(self, config):
+        return ListingImporter(self) if config.name == "fedora" else super().importer(config)
+
+
+class ListingImporter:
+    """That importer."""
+
+    def __init__(self, importers):
+        self._importers = importers
+
+    async def downloaders(self, remote):
+        await self._importers.endings.pop(0)()
+        return [MemoryImporters.importer(self._importers, remote.importer).downloader(remote)]
+
+
+async def known():
+    """The list is there."""
+
+
+async def given_up():
+    """Whoever else was waiting for the same list has cancelled it."""
+    raise CancelledError
+
+
+async def never():
+    """The list does not come."""
+    await Deferred()
+
+
+async def deaf():
+    """Nor does it, and to be cancelled is no reason to end."""
+    try:
+        await Deferred()
+    except CancelledError:
+        await Deferred()
+
+
+@pytest.mark.parametrize("ending", [given_up, never, deaf])
+def test_list_that_does_not_come_keeps_no_other_importer_from_serving(ending, logged_failures):
+    """However its importer ends, or does not."""
+    service = serve(content=SMALL, mirror=[whole(SMALL)], importers=ListingImporters(ending))
+
+    wire = service.ask("/base/f")
+    service.clock.advance(FIRST_BYTE_SECONDS / LIST_PART)
+
+    assert SMALL == answer_of(wire).content
+    assert (ending is given_up) == bool(logged_failures.flush(CancelledError))
+
+
+@pytest.mark.parametrize("ending", [given_up, never, deaf])
+def test_list_that_does_not_come_any_more_keeps_no_content_from_going_on(ending, logged_failures):
+    """What is known already may be asked."""
+    cut = MemoryDownload([LARGE[:100_000]], error=ContentTruncated(100_000))
+    rest = MemoryDownload([LARGE[100_000:]], part_of=len(LARGE))
+    service = serve(cut, rest, importers=ListingImporters(known, ending))
+
+    wire = service.ask("/base/f")
+    service.clock.advance(FIRST_BYTE_SECONDS / LIST_PART)
+
+    assert LARGE == answer_of(wire).content
+    assert (ending is given_up) == bool(logged_failures.flush(CancelledError))
+
+
+@pytest.mark.parametrize("ending", [never, deaf])
+def test_client_that_leaves_while_importers_are_asked_again_leaves_nothing_behind(ending):
+    """Whatever the importer makes of being cancelled."""
+    cut = MemoryDownload([LARGE[:100_000]], error=ContentTruncated(100_000))
+    service = serve(cut, importers=ListingImporters(known, ending))
+    wire = service.ask("/base/f")
+
+    wire.leave()
+    service.clock.advance(0)
+
+    assert [] == service.clock.getDelayedCalls()
+    assert 0 == service.content.in_flight
+    assert cut.is_stopped
+
+
+def test_candidates_of_one_exchange_are_bounded():
+    """Each choice looks at all of them; where sources are many, each has fewer places."""
+    service = Service(importers=NamingImporters(0))
+    sources = [source(f"u{number}") for number in range(100)]
+
+    finding = [
+        Deferred.fromCoroutine(service.supplies.found(sources[:count])).result
+        for count in (1, 10, 20, 100)
+    ]
+
+    assert [100, 1000, 1000, 1000] == [len(candidates) for candidates, _ in finding]
+    assert {*sources} == {each.remote for each in finding[-1][0]}

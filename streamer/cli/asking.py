@@ -16,11 +16,14 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
+from streamer.cli.frame import size_text
 from streamer.errors import OperationRefused
 from streamer.health import OriginReport
 from streamer.outlook import CandidateReport
 
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+"""It may have to fetch a list of mirrors first, for 3 s unless `delivery.first_byte` is longer."""
+
 MAX_ANSWER_BYTES = 4 * 1024**2
 
 _ARGUMENT = re.compile(r"(?:[^:\\]|\\.)+")
@@ -75,8 +78,9 @@ def in_words(report: CandidateReport) -> str:
     """What an operator should know of a candidate, its name first."""
     if report.problem is not None:
         return f"{report.importer}, which is not asked: {report.problem}"
-    known = [*_words_on_content(report), *_words_on_origin(report.health)]
-    return f"{report.importer} at {report.origin}; {', '.join(known) or 'no failure is remembered'}"
+    against = [*_words_on_content(report), *_words_on_origin(report.health)]
+    known = [*(against or ["no failure is remembered"]), *_words_on_rate(report.health)]
+    return f"{report.importer} at {report.origin}; {', '.join(known)}"
 
 
 def _words_on_content(report: CandidateReport) -> Iterator[str]:
@@ -96,5 +100,16 @@ def _words_on_origin(known: OriginReport | None) -> Iterator[str]:
         yield "one request finds out now whether it is well"
     elif known.asked_again_in_seconds:
         yield f"is left alone for {known.asked_again_in_seconds:.1f} s"
+    if known.comes_last_for_seconds:
+        yield f"comes last for {known.comes_last_for_seconds:.0f} s because another one was faster"
     if known.quarantined:
         yield f"sent wrong content for {known.quarantined} of its artifacts lately"
+
+
+def _words_on_rate(known: OriginReport | None) -> Iterator[str]:
+    """One figure: the two bounds lie apart where it was clients that were slow."""
+    if known is None or known.at_least_bytes_per_second is None:
+        return
+    at_least, at_most = known.at_least_bytes_per_second, known.at_most_bytes_per_second or 0
+    qualified = "" if at_most <= 2 * at_least else "at least "
+    yield f"sent {qualified}{size_text(at_least)} a second lately"

@@ -32,14 +32,16 @@ from streamer.cli.frame import size_text
 from streamer.cli.progress import ShowPosition, show_positions
 from streamer.file_target import FileTarget
 from streamer.health import Health
-from streamer.importers import ImporterPool, Registry, Surroundings
+from streamer.importers import ImporterPool, Registry
+from streamer.interfaces import Surroundings
 from streamer.keyring import Keyring
 from streamer.metrics import Metrics
 from streamer.model import Artifact, PublishedArtifact
 from streamer.saving import Saved, Saving, Target, not_writable
 from streamer.settings import Settings
 from streamer.stream_target import StreamTarget
-from streamer.supply import Supplies
+from streamer.supplies import Supplies
+from streamer.supply import Supply
 from streamer.transfers import Notes
 
 PSEUDONYM = "pulp-streamer-fetch"
@@ -215,7 +217,7 @@ async def _fetch(
     saving = Saving(
         artifact,
         target,
-        lambda: supplies.supply(published, notes),
+        lambda: Supply.of(supplies, published, notes),
         clock=reactor,
         idle_seconds=settings.delivery.idle_seconds,
         algorithms=[digest.algorithm for digest in artifact.digests],
@@ -230,10 +232,10 @@ def _supplies(reactor: Any, settings: Settings) -> Supplies:
     catalog.start()
     reactor.addSystemEventTrigger("during", "shutdown", catalog.stop)
     keyring = Keyring(settings.secrets.key_file)
-    surroundings = Surroundings(reactor, PSEUDONYM, keyring, settings.importers.file_roots)
+    surroundings = Surroundings(reactor, PSEUDONYM, settings.importers.file_roots)
     return Supplies(
         catalog,
-        ImporterPool(Registry(), surroundings),
+        ImporterPool(Registry(), surroundings, keyring),
         Health(settings.origins, reactor.seconds, jitter=random.random),
         Metrics(CollectorRegistry()),
         settings.delivery.model_copy(update={"skip_up_to_bytes": sys.maxsize}),

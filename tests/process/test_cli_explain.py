@@ -130,6 +130,24 @@ def test_candidates_are_shown_in_the_order_that_the_service_tells(explain):
             {"asked_again_in_seconds": 30.0}, {}, "is left alone for 30.0 s", id="resting"
         ),
         pytest.param(
+            {"comes_last_for_seconds": 42.4},
+            {},
+            "comes last for 42 s because another one was faster",
+            id="lags",
+        ),
+        pytest.param(
+            {"at_least_bytes_per_second": 20480, "at_most_bytes_per_second": 21000},
+            {},
+            "no failure is remembered, sent 20.0 KiB a second lately",
+            id="rate",
+        ),
+        pytest.param(
+            {"at_least_bytes_per_second": 20480, "at_most_bytes_per_second": 99_000_000},
+            {},
+            "no failure is remembered, sent at least 20.0 KiB a second lately",
+            id="rate-of-slow-clients",
+        ),
+        pytest.param(
             {"quarantined": 2},
             {"sent_other_content": True},
             "is asked last because it sent other content than this, "

@@ -6,7 +6,7 @@ import json
 import urllib.request
 
 import pytest
-from origins import Origin, flipped, says, serves
+from origins import Origin, flipped, never_answers, says, serves
 from processes import Streamer, entry, free_port, get
 
 CONTENT = b"what several origins have, some of them wrongly\n" * 10
@@ -91,3 +91,18 @@ def test_no_page_and_no_explanation_holds_the_query_of_a_url(explained):
     _, before, after, pages = explained
 
     assert all(SECRET not in text for text in [*before, *after, *pages])
+
+
+def test_list_that_nobody_sends_is_what_is_wrong(tmp_path):
+    """The service is asked for as long as it waits for the list itself."""
+    with Origin(never_answers) as lists, Streamer(tmp_path) as streamer:
+        streamer.admin(
+            "importer", "create", "listed", "--type", "mirrors", "--url", f"{lists.url}list"
+        )
+        line = {**entry("f", CONTENT), "sources": [{"url": "f"}]}
+        streamer.publish("d", lists.url, {"f": line}, importer="listed")
+        reasons = explanation(streamer)
+
+    assert candidates(reasons) == [
+        "candidate 1: listed, which is not asked: the origin did not answer in time"
+    ]

@@ -207,6 +207,7 @@ class World:
             url: cycle(conducts) for url, conducts in zip(urls, self.origins, strict=True)
         }
         self._pending = deque()
+        self._silent = []
         self._openings = []
         for url in urls:
             self._expect(url)
@@ -231,18 +232,21 @@ class World:
         self._expect(url)
         self._openings.append(opening)
         conduct, span = next(self._conducts[url]), self.service.importers.spans[-1]
-        if conduct.is_quick:
+        if conduct.never_answers:
+            self._silent.append((opening, url, conduct, span))
+        elif conduct.is_quick:
             self._answer(opening, url, conduct, span)
         else:
             self._pending.append((opening, url, conduct, span))
 
     def _cancelled(self, url, opening):
         """Some importers open all the same."""
-        for waiting in list(self._pending):
-            if waiting[0] is opening:
-                self._pending.remove(waiting)
-                if waiting[2].opens_when_cancelled:
-                    self._answer(*waiting)
+        for awaited in (self._pending, self._silent):
+            for waiting in list(awaited):
+                if waiting[0] is opening:
+                    awaited.remove(waiting)
+                    if waiting[2].opens_when_cancelled:
+                        self._answer(*waiting)
 
     def answer_one(self):
         """Let the next origin that was asked answer by its conduct; say whether there was one."""
@@ -252,7 +256,7 @@ class World:
         return True
 
     def _answer(self, opening, url, conduct, span):
-        if opening.called or conduct.never_answers:
+        if opening.called:
             return
         if conduct.refuses is not None:
             opening.errback(_refusal(conduct.refuses))
@@ -462,6 +466,12 @@ GOOD_LAST_ORIGINS = st.tuples(
     st.booleans(),
 ).map(lambda drawn: [*drawn[0], [replace(drawn[1], ignores_range=drawn[2])]])
 """One or two that fail in ways that show, and then one that does not fail."""
+
+SILENT_ORIGINS = st.lists(
+    st.booleans().map(lambda opens: [Conduct(never_answers=True, opens_when_cancelled=opens)]),
+    max_size=20,
+)
+"""They say nothing before they are given up, and some open then, as if they had not heard."""
 
 UNLEARNED = st.sampled_from(["auto", "auto", "auto", "verify", "pass", "pass", "refuse"])
 VERIFY_UP_TO = st.sampled_from([0, 2000, 20_000, 64 * 1024**2])

@@ -19,6 +19,7 @@ from hostile import (
     HONEST_ORIGINS,
     MANY_SIDED_ORIGINS,
     ORIGINS,
+    SILENT_ORIGINS,
     SIZES,
     TURNING_ORIGINS,
     UNLEARNED,
@@ -46,7 +47,7 @@ STEPS = st.lists(
         st.tuples(st.just("go_on"), st.integers(1, 12)),
         st.tuples(st.just("pause"), st.integers(0, 3)),
         st.tuples(st.just("read_on"), st.integers(0, 3)),
-        st.tuples(st.just("wait"), st.sampled_from([1, 11, 29])),
+        st.tuples(st.just("wait"), st.sampled_from([1, 2, 11, 29])),
     ),
     max_size=12,
 )
@@ -283,6 +284,30 @@ def test_good_origin_behind_others_makes_up_for_them(world, steps):
 
         assert asked.answer().is_complete
         assert asked.answer().content == world.content
+        world.check_nothing_is_left()
+
+
+@holds_for(
+    share=3,
+    examples=100,
+    size=SIZES,
+    origins=SILENT_ORIGINS,
+    good=st.tuples(st.integers(0, 20), HONEST_ORIGINS),
+    retries=st.sampled_from([0, 3]),
+    steps=STEPS,
+    end=ENDS,
+)
+def test_good_origin_among_silent_ones_makes_up_for_them(size, origins, good, retries, steps, end):
+    """Wherever it stands, and whatever the others open when nobody waits for them any more."""
+    place, honest = good
+    origins = [*origins[:place], honest[0], *origins[place:]]
+    world = World(size, origins, unlearned="verify", retries=retries, are_apart=True)
+    with nothing_logged():
+        asked = world.ask()
+        take(world, [step for step in steps if step[0] not in ("wait", "pause")], end)
+
+        check_answer(world, asked, asked.answer(), [])
+        assert end is not None or asked.answer().content == world.content
         world.check_nothing_is_left()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import cycle
 
 from hypothesis import strategies as st
 from proof import holds_for
@@ -18,11 +19,20 @@ from streamer.errors import (
     OriginFailing,
     OriginForbids,
     OriginLacksIt,
+    OriginNonsense,
     OriginTimedOut,
     OriginUnreachable,
 )
 from streamer.health import FORGET_SECONDS, Health, OriginKey
-from streamer.plan import MAX_ATTEMPTS, MAX_FRUITLESS, Plan, Prospect, retry_after_seconds
+from streamer.plan import (
+    MAX_ATTEMPTS,
+    MAX_FRUITLESS,
+    MAX_STRETCH_ATTEMPTS,
+    MAX_UNDER_WAY,
+    Plan,
+    Prospect,
+    retry_after_seconds,
+)
 from streamer.settings import OriginSettings
 
 SECONDS = st.floats(0, 100)
@@ -41,7 +51,7 @@ PROSPECTS = st.lists(
         priority=st.integers(-2, 2),
         retries=st.integers(0, 40),
         failures=st.integers(0, 3),
-        is_last_resort=st.booleans(),
+        blame=st.integers(0, 3),
     ),
     max_size=8,
 )
@@ -121,7 +131,7 @@ def test_everybody_is_asked_before_anybody_is_asked_twice(prospects, budget, jit
     order = [place for place, _ in exchange.attempts]
     first_round = order[: len(prospects)]
     assert len(first_round) == len(set(first_round))
-    merits = [(prospects[p].is_last_resort, prospects[p].priority) for p in first_round]
+    merits = [(prospects[p].blame, prospects[p].priority) for p in first_round]
     assert sorted(merits) == merits
 
 
@@ -139,6 +149,132 @@ def test_attempts_are_bounded(prospects, budget, jitter, turns):
     for stretch in exchange.stretches:
         for place, count in Counter(place for place, _ in stretch).items():
             assert count <= prospects[place].retries + 1
+
+
+# -- attempts that overlap -------------------------------------------------------------------------
+
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "ask", "ask", "fail", "answer"]),
+        st.integers(0, MAX_UNDER_WAY),
+        ERRORS,
+        st.sampled_from([0.0, 0.0, 0.1, 2.0]),
+        st.sampled_from(["lost", "lost", "broke off", "broke off far"]),
+    ),
+    max_size=150,
+)
+"""What happens, to which of those that are under way, in which error that ends, after how long, and
+what becomes of the content if it has answered."""
+
+
+class Overlapping:
+    """Attempts of which several are under way until one has answered."""
+
+    def __init__(self, prospects, budget):
+        self.prospects = prospects
+        self.budget = budget
+        self.now = 1000.0
+        self.deadline = self.now + budget
+        self.plan = Plan(prospects, now=self.now, budget_seconds=budget, jitter=lambda: 0.0)
+        self.under_way = []
+        self.failed = set()
+        self.out = set()
+        self.asked = 0
+        self.most = MAX_ATTEMPTS
+        self.is_in_midstream = False
+
+    def run(self, happenings):
+        for name, which, error, seconds, then in happenings:
+            self.now += seconds
+            if name == "ask":
+                self.ask()
+            elif self.under_way:
+                self.end(self.under_way.pop(which % len(self.under_way)), error)
+                if name == "answer":
+                    self.go_on_after(self.last, then)
+        return self
+
+    def ask(self):
+        step = self.plan.next(self.now)
+        if step is not None:
+            self.check(step)
+            self.asked += 1
+            self.under_way.append(step.candidate)
+        elif not self.under_way:
+            self.check_end()
+
+    def check(self, step):
+        """What holds of every step, whatever came before."""
+        assert step.candidate not in self.under_way
+        assert step.candidate not in self.out
+        assert len(self.under_way) < MAX_UNDER_WAY
+        assert step.wait_seconds >= 0
+        assert min(step.seconds, step.alone_seconds) > 0
+        longest = max(step.seconds, step.alone_seconds)
+        assert self.now + step.wait_seconds + longest <= self.deadline + 1e-6
+        if self.prospects[step.candidate].is_last_resort:
+            assert all(self.prospects[each].is_last_resort for each in self.under_way)
+
+    def check_end(self):
+        """Nobody is left out who has not failed, while there is time."""
+        has_time = self.now < self.deadline and self.asked < self.most
+        if has_time and not self.is_in_midstream:
+            assert self.failed == set(range(len(self.prospects)))
+
+    def end(self, place, error):
+        self.last = place
+        self.failed.add(place)
+        self.plan.failed(place, error, self.now)
+        if isinstance(error, OriginAvoided):
+            self.asked -= 1
+        elif not error.may_recover:
+            self.out.add(place)
+
+    def go_on_after(self, place, then):
+        """Others are given up, and then the content of the one that answered fails."""
+        while self.under_way:
+            self.plan.let_go(self.under_way.pop())
+        if then != "lost":
+            self.plan.resume(place, self.now, self.budget, is_far=then == "broke off far")
+            self.deadline = self.now + self.budget
+            self.is_in_midstream = True
+            self.asked, self.most = 0, MAX_STRETCH_ATTEMPTS
+
+
+@holds_for(
+    examples=400,
+    prospects=st.lists(st.builds(Prospect, st.integers(0, 1), st.integers(0, 2)), max_size=20)
+    | PROSPECTS,
+    budget=st.floats(0.1, 60),
+    happenings=HAPPENINGS,
+)
+def test_attempts_that_overlap_keep_to_the_rules(prospects, budget, happenings):
+    """Bounded in number and time, nobody beside itself, and who was let go is no worse for it."""
+    exchange = Overlapping(prospects, budget).run(happenings)
+
+    assert exchange.asked <= exchange.most
+
+
+@holds_for(
+    examples=200,
+    count=st.integers(1, 60),
+    retries=st.integers(0, 3),
+    budget=st.floats(0.1, 60),
+    is_answer=st.lists(st.booleans(), min_size=1),
+)
+def test_plan_with_overlapping_attempts_ends(count, retries, budget, is_answer):
+    """Even if all that ever answer send wrong content, and nothing takes any time."""
+    exchange = Overlapping([Prospect(0, retries)] * count, budget)
+    names = cycle(["answer" if each else "fail" for each in is_answer])
+
+    for _ in range(2 * MAX_ATTEMPTS):
+        exchange.run([("ask", 0, OriginTimedOut(), 0.0, "lost")] * MAX_UNDER_WAY)
+        if not exchange.under_way:
+            break
+        exchange.run([(next(names), 0, OriginNonsense("no"), 2.0, "lost")])
+
+    assert exchange.plan.next(exchange.now) is None
+    assert exchange.under_way == []
 
 
 @holds_for(examples=300, errors=st.lists(ERRORS, max_size=6))
