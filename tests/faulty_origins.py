@@ -48,6 +48,24 @@ def redirects_on_and_on(conversation):
     return serves(b"", (location,), b"302 Found")(conversation)
 
 
+def cuts_and_then_lies(content):
+    """An origin that breaks off in the middle and, asked for the rest, sends another one."""
+    wrong = flipped(content, half(content) + 100)
+
+    def behaviour(conversation):
+        asked = asked_range(conversation, len(content))
+        if asked is None:
+            return cuts(content, half(content))(conversation)
+        first, last = asked
+        lines = [f"Content-Length: {last - first + 1}"]
+        lines.append(f"Content-Range: bytes {first}-{last}/{len(content)}")
+        head = "".join(f"{line}\r\n" for line in ["HTTP/1.1 206 Partial Content", *lines, ""])
+        conversation.send(head.encode() + wrong[first : (first + last) // 2])
+        return False
+
+    return behaviour
+
+
 def cuts_each(content, step=STEP):
     """An origin that knows ranges and closes each connection `step` bytes after the head."""
     tells = serves_ranges(content)
@@ -97,6 +115,7 @@ TOLD = {
     "gzip-lie-labelled": lambda content: serves(content, ("Content-Encoding: gzip",)),
     "gzip-lie-packed": lambda content: serves(gzip.compress(content), ("Content-Encoding: gzip",)),
     "cut-each-256KiB-with-ranges": cuts_each,
+    "cut-50-then-lies": cuts_and_then_lies,
 }
 """By fault: given the right content, the behaviour that tells it."""
 
@@ -112,14 +131,9 @@ class FaultyOrigins:
         self._names = list(contents)
         self._closed_port = free_port()
         good = {name: serves_ranges(content) for name, content in contents.items()}
-        told = {
-            f"{fault}/{name}": tell(content)
-            for fault, tell in TOLD.items()
-            for name, content in contents.items()
-        }
         unknown = Authority().server_context(folder)
         self._good = Origin(serves_by_target(good))
-        self._origin = Origin(by_path(told), address="0.0.0.0")
+        self._origin = Origin(tells(contents), address="0.0.0.0")
         self._untrusted = Origin(serves_by_target(good), tls=unknown, address="0.0.0.0")
 
     def __enter__(self):
@@ -148,6 +162,12 @@ class FaultyOrigins:
         return f"{self._origin.url_at(address)}{fault}/{name}"
 
 
-def by_path(behaviours):
-    """One origin with a behaviour for each path, whatever query comes behind it."""
-    return lambda talk: behaviours[talk.target.decode().partition("?")[0].removeprefix("/")](talk)
+def tells(contents):
+    """One origin that tells a fault of a content, both named by the path; a query is ignored."""
+
+    def behaviour(talk):
+        path = talk.target.decode().partition("?")[0]
+        fault, _, name = path.removeprefix("/").partition("/")
+        return TOLD[fault](contents[name])(talk)
+
+    return behaviour

@@ -21,7 +21,8 @@ from real_servers import Tinyproxy
 from secrecy import CommandLines, SealingStreamer, Secrets, catalog_dump, heads
 from token_service import TokenService
 
-from streamer.importers import Registry, Surroundings
+from streamer.importers import Registry
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 CONTENT = random.Random(430).randbytes(100 * KIB)

@@ -1,4 +1,4 @@
-"""A service whose importer is behind a SOCKS5 server: what clients get, and who sees the password.
+"""Issue 5, line 2: an importer behind a SOCKS5 server, what clients get and who sees the password.
 
 All of it is real: the command that stores the config, the service, microsocks and the origin.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from origins import Origin, serves
+from certificates import Authority
+from judging import RIGHT, honest, outcome_of
+from origins import Origin, cuts, serves
 from processes import get, sha256
+from ranged_origins import in_turn, serves_ranges
 from secrecy import SealingStreamer, Secrets, catalog_dump, heads
 from socks_servers import Microsocks
 
@@ -37,9 +40,9 @@ def origin():
         yield origin
 
 
-def publish(service, name, origin, server, secrets):
+def publish(service, name, origin, server, secrets, scheme="socks5h", **config):
     """Publish a file from an origin behind a server; give its URL."""
-    config = {"proxy_url": server.url("socks5h"), "proxy_username": USER}
+    config |= {"proxy_url": server.url(scheme), "proxy_username": USER}
     service.create_importer(name, origin.url, secrets, **config)
     service.publish_entries(name, name, {"file": CONTENT})
     return f"{service.url}{name}/file"
@@ -61,6 +64,48 @@ def test_content_comes_by_way_of_the_server(service, server, origin, tmp_path):
         "server": server.log_text(),
     }
     assert secrets.seen_in(**places) == []
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_tls_with_the_origin_goes_through_the_server(service, server, tmp_path, scheme):
+    """The certificate that counts is the origin's, and the server sees a host and a port."""
+    authority = Authority()
+    secrets = Secrets(tmp_path, USER, proxy_password=PASSWORD)
+    with Origin(serves(CONTENT), tls=authority.server_context(tmp_path)) as origin:
+        config = {"scheme": scheme, "ca_cert": authority.pem}
+        url = publish(service, f"tls-{scheme}", origin, server, secrets, **config)
+
+        outcome = outcome_of(url, CONTENT)
+
+    assert outcome == RIGHT
+    assert server.asked() == [f"127.0.0.1:{origin.port}"]
+
+
+def test_content_that_breaks_off_goes_on_through_the_server(service, server, tmp_path):
+    """The rest is asked for by its range, on another tunnel."""
+    secrets = Secrets(tmp_path, USER, proxy_password=PASSWORD)
+    behaviour = in_turn(cuts(CONTENT, 2_000_000), serves_ranges(CONTENT))
+    with Origin(behaviour) as origin:
+        url = publish(service, "cut", origin, server, secrets)
+
+        outcome = outcome_of(url, CONTENT)
+
+        asked = [each.field("Range") for each in origin.conversations]
+    assert outcome == RIGHT
+    assert asked == [[], ["bytes=2000000-2999999"]]
+    assert len(server.asked()) == 2
+
+
+def test_server_that_has_gone_is_an_honest_status(service, server, origin, tmp_path):
+    """Nobody goes to the origin without it."""
+    secrets = Secrets(tmp_path, USER, proxy_password=PASSWORD)
+    url = publish(service, "gone", origin, server, secrets)
+    server.stop()
+
+    outcome = outcome_of(url, CONTENT)
+
+    assert outcome == honest(502)
+    assert origin.requests() == 0
 
 
 def test_wrong_password_of_the_server_is_an_honest_status(service, server, origin, tmp_path):
