@@ -257,7 +257,7 @@ def invitation(base_path: str, manifest: Path) -> str:
         path = max(moderate or listed, key=lambda each: listed[each][1])
         suggestion = curl_lines(f"{root}{base_path}/{quote(path)}", listed[path][0])
     return f"""
-Serving {len(listed)} artifacts lazily. Try, in another terminal:
+Serving {counted(len(listed))} lazily. Try, in another terminal:
 {suggestion}
   curl -sS http://127.0.0.1:{ADMIN_PORT}/metrics
 
@@ -265,6 +265,10 @@ In a browser, {root} lists what is published,
 and http://127.0.0.1:{ADMIN_PORT}/ shows the state of the service.
 Ctrl-C ends it, and its origin if `make run` started one.
 """
+
+
+def counted(number: int) -> str:
+    return f"{number} artifact{'' if number == 1 else 's'}"
 
 
 def curl_lines(url: str, digest: str) -> str:

@@ -22,8 +22,8 @@ from streamer.downloaders.faults import origin_errors
 from streamer.downloaders.heads import HEAD_BYTES
 from streamer.downloaders.tls import TlsSettings
 from streamer.errors import OriginError, OriginLacksIt, OriginNonsense, OriginUnreachable
-from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 TYPE = HttpImporterType()

@@ -22,8 +22,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from streamer.errors import OriginError, OriginUnreachable, ProxyFailed, ProxyRefused
-from streamer.importers import Surroundings
 from streamer.importers.http import HttpImporterType
+from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
 
 TYPE = HttpImporterType()

@@ -260,6 +260,16 @@ def test_secret_is_read_from_where_it_is_kept_and_never_shown(command, tmp_path,
     assert "hunter2" not in made.out + shown.out + listed.out
 
 
+def test_show_begins_with_the_url_and_has_the_other_keys_by_name(command, mirror):
+    """Secrets among them, whether they are set or not."""
+    shown = command("importer", "show", "m").out.splitlines()
+    keys = [line.partition(":")[0] for line in shown]
+
+    assert ["name", "type", "url"] == keys[:3]
+    assert sorted(keys[3:]) == keys[3:]
+    assert {"max_retries", "password"} <= set(keys[3:])
+
+
 def test_update_changes_the_keys_it_names_and_leaves_the_others(command, mirror):
     """A new revision has new connections; what was not named stays."""
     command("secrets", "init")
