@@ -30,6 +30,7 @@ from streamer.errors import (
     OriginForbids,
     OriginLacksIt,
     OriginNonsense,
+    OriginProhibited,
     OriginRefused,
     OriginTimedOut,
     OriginTLSFailed,
@@ -486,8 +487,8 @@ LEAK = f"http://me:{SECRET}@h/f?token={SECRET}"
         pytest.param(TCPTimedOutError(LEAK), OriginTimedOut, id="connect-timed-out"),
         pytest.param(SSL.Error([("ssl", LEAK, "failed")]), OriginTLSFailed, id="tls"),
         pytest.param(ConnectionLost(LEAK), OriginNonsense, id="lost"),
-        pytest.param(ValueError(LEAK), OriginUnreachable, id="invalid-host"),
-        pytest.param(SchemeNotSupported(LEAK), OriginUnreachable, id="scheme"),
+        pytest.param(ValueError(LEAK), OriginProhibited, id="invalid-host"),
+        pytest.param(SchemeNotSupported(LEAK), OriginProhibited, id="scheme"),
         pytest.param(
             ResponseNeverReceived([Failure(SSL.Error([("ssl", LEAK, "failed")]))]),
             OriginTLSFailed,

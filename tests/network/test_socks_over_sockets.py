@@ -21,7 +21,13 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from streamer.errors import OriginError, OriginUnreachable, ProxyFailed, ProxyRefused
+from streamer.errors import (
+    OriginError,
+    OriginProhibited,
+    OriginUnreachable,
+    ProxyFailed,
+    ProxyRefused,
+)
 from streamer.importers.http import HttpImporterType
 from streamer.interfaces import Surroundings
 from streamer.model import DownloadConfig, RemoteArtifact
@@ -352,7 +358,7 @@ async def test_name_that_is_too_long_is_not_told_to_the_server(party, server):
     """RFC 1928 section 5: one byte has its length."""
     error = await failure(party.behind(server, f"http://{'a' * 256}/"))
 
-    assert type(error) is OriginUnreachable
+    assert type(error) is OriginProhibited
     assert error.args == ("its URL cannot be used",)
     assert server.asked() == []
 
@@ -402,7 +408,7 @@ async def test_redirect_into_this_network_is_not_told_to_the_server(
     with Origin(redirects_to(f"http://{host}:1/g")) as origin:
         error = await failure(party.behind(server, origin.url, proxy_scheme))
 
-    assert type(error) is OriginUnreachable
+    assert type(error) is OriginProhibited
     assert error.args == ("its address is not public",)
     assert server.asked() == [f"127.0.0.1:{origin.port}"]
 
