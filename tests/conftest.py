@@ -13,6 +13,7 @@ import socket
 
 import pytest
 import pytest_twisted
+from tables import pytest_terminal_summary  # noqa: F401 - a hook
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 

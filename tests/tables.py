@@ -1,6 +1,8 @@
 """Prints what tests found out cell by cell as the table that it is, at the end of the run.
 
-A test hands in its cell with `record_property("matrix", (title, row, column, text))`.
+A test hands in its cell with `record_property("matrix", (title, row, column, text))`. The hook
+stands in the `conftest` of all tests, which the process that reports has loaded even where others
+run them.
 """
 
 from __future__ import annotations
