@@ -7,14 +7,15 @@ remembered of them from one exchange to the next, is decided elsewhere (`deliver
 Strategy. The candidates are the entry's own sources, never another entry's. A plan goes through
 them in rounds, within one budget of time for the first byte, waits included:
 
-- **First round**: each candidate once. Last resorts come last, and before them those that lag,
-  because others outran them lately; then priority decides, then who failed least often lately, then
-  the order in which they were stated. Of those that are equal but for that, who is known to send
-  far slower than another candidate comes after the others; who is not known is not slow. The next
-  one is asked when one has failed, and beside it when
-  it has not answered for a while: the less of that the more there are, since many of a list of
-  mirrors may be silent. Who answers first is taken. An attempt gets a fair share of what is left,
-  as it may hold the connection that the next one needs; the last one gets all of it.
+- **First round**: each candidate once. Last resorts come last, the one with the most blame behind
+  the others, and before them those that lag, because they were silent lately; then priority
+  decides, then who failed least often lately, then the order in which they were stated. Of those
+  that are equal but for that, who is known to send far slower than another candidate comes after
+  the others; who is not known is not slow. The next one is asked when one has failed, and, if its
+  rank is no worse, beside it when it has not answered for a while: 2 s where it served lately, else
+  the less the more there are, since many of a list of mirrors may be silent. Who answers first is
+  taken. An attempt gets a fair share of what is left, as it may hold the connection that the next
+  one needs; the last one gets all of it.
 - **Later rounds**: those whose last error `may_recover`, as often as their importer grants, each
   after a back-off that doubles, or later where it asked for that. The soonest comes first. A wait
   that leaves no time for an answer is not begun.
