@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from ftp_fetching import TYPE
+from setting_tables import DOCUMENTS, documented, rows
 
 from streamer.downloaders.ftp_pool import MAX_AGE_SECONDS
 from streamer.importers.ftp_config import FtpConfig, read_config
 
 BASE = "ftp://192.0.2.1/repo"
-DOCUMENT = Path(__file__).parents[1] / "docs" / "importers-ftp.md"
-ROW = re.compile(r"^\| (`.+?`) \| (.+?) \| .+ \|(.*)\|$", re.MULTILINE)
-
-
-def rows():
-    """The keys of each row, their defaults, and which of them are secret."""
-    return [
-        (re.findall(r"`(\w+)`", keys), defaults, secret)
-        for keys, defaults, secret in ROW.findall(DOCUMENT.read_text())
-    ]
+DOCUMENT = DOCUMENTS / "importers-ftp.md"
 
 
 def test_every_setting_is_documented():
     """And none that there is not."""
-    documented = [key for keys, _, _ in rows() for key in keys]
-
-    assert sorted(FtpConfig.model_fields.keys() - {"version"}) == sorted(documented)
+    assert sorted(FtpConfig.model_fields.keys() - {"version"}) == sorted(documented("ftp"))
 
 
 def test_secrets_are_documented_as_such():
     """A row of several keys names the one that is."""
-    secret = {key for _, _, said in rows() for key in re.findall(r"`(\w+)`", said)}
+    secret = {key for _, _, said in rows("ftp") for key in re.findall(r"`(\w+)`", said)}
 
     assert TYPE.secret_keys == secret
 
@@ -42,7 +31,7 @@ def test_documented_defaults_are_those_of_the_model():
     config = read_config({"url": BASE})
     stated = {
         key: text
-        for keys, defaults, _ in rows()
+        for keys, defaults, _ in rows("ftp")
         for key, text in zip(keys, re.findall(r"`(.+?)`", defaults), strict=False)
     }
     read = {
@@ -56,7 +45,7 @@ def test_documented_defaults_are_those_of_the_model():
 def test_setting_without_a_documented_default_has_none():
     """Nothing is switched on that the page does not mention."""
     config = read_config({"url": BASE})
-    unset = [key for keys, defaults, _ in rows() for key in keys if defaults.strip() == "none"]
+    unset = [key for keys, defaults, _ in rows("ftp") for key in keys if defaults.strip() == "none"]
 
     assert {key: getattr(config, key) for key in unset if getattr(config, key)} == {}
 

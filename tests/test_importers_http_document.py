@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from memory_origins import BASE, TYPE
+from setting_tables import documented, rows
 
 from streamer.importers.http_config import HttpConfig, read_config
-
-DOCUMENT = Path(__file__).parents[1] / "docs" / "importers-http.md"
-ROW = re.compile(r"^\| (`.+?`) \| (.+?) \| .+ \|(.*)\|$", re.MULTILINE)
-
-
-def rows():
-    """The keys of each row, their defaults, and which of them are secret."""
-    return [
-        (re.findall(r"`(\w+)`", keys), defaults, secret)
-        for keys, defaults, secret in ROW.findall(DOCUMENT.read_text())
-    ]
 
 
 def test_every_setting_is_documented():
     """And none that there is not."""
-    documented = [key for keys, _, _ in rows() for key in keys]
-
-    assert sorted(HttpConfig.model_fields.keys() - {"version"}) == sorted(documented)
+    assert sorted(HttpConfig.model_fields.keys() - {"version"}) == sorted(documented("http"))
 
 
 def test_secrets_are_documented_as_such():
     """A row of one key says yes; a row of several names the one that is."""
     secret = {
         key
-        for keys, _, said in rows()
+        for keys, _, said in rows("http")
         for key in keys
         if said.strip() == f"`{key}`" or (said.strip() == "yes" and len(keys) == 1)
     }
@@ -45,7 +32,7 @@ def test_documented_defaults_are_those_of_the_model():
     config = read_config({"url": BASE})
     stated = {
         key: text
-        for keys, defaults, _ in rows()
+        for keys, defaults, _ in rows("http")
         for key, text in zip(keys, re.findall(r"`(.+?)`", defaults), strict=False)
         if not text.startswith("pulp-streamer/")
     }
@@ -60,6 +47,8 @@ def test_documented_defaults_are_those_of_the_model():
 def test_setting_without_a_documented_default_has_none():
     """Nothing is switched on that the page does not mention."""
     config = read_config({"url": BASE})
-    unset = [key for keys, defaults, _ in rows() for key in keys if defaults.strip() == "none"]
+    unset = [
+        key for keys, defaults, _ in rows("http") for key in keys if defaults.strip() == "none"
+    ]
 
     assert {key: getattr(config, key) for key in unset if getattr(config, key)} == {}

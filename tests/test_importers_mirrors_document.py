@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from setting_tables import DOCUMENTS, documented, rows
 
-from streamer.errors import MirrorListUnusable, OriginUnreachable
+from streamer.errors import MirrorListUnusable, OriginProhibited
 from streamer.importers.http_config import HttpConfig
 from streamer.importers.mirrors import (
     MAX_MIRRORS,
@@ -20,28 +20,13 @@ from streamer.mirrors import ListUnusable, read_list
 from streamer.mirrors.lists import MAX_ADDRESSES, MAX_LIST_BYTES
 
 BASE = "https://192.0.2.1/list?repo=f"
-FOLDER = Path(__file__).parents[1] / "docs"
-DOCUMENT = (FOLDER / "importers-mirrors.md").read_text()
-ROW = re.compile(r"^\| (`.+?`) \| (.+?) \| .+ \|(.*)\|$", re.MULTILINE)
-
-
-def rows(text=DOCUMENT):
-    """The keys of each row, their defaults, and which of them are secret."""
-    return [
-        (re.findall(r"`(\w+)`", keys), defaults, secret)
-        for keys, defaults, secret in ROW.findall(text)
-        if re.fullmatch(r"(`\w+`(, )?)+", keys)
-    ]
-
-
-def documented(text=DOCUMENT):
-    return [key for keys, _, _ in rows(text) for key in keys]
+DOCUMENT = (DOCUMENTS / "importers-mirrors.md").read_text()
 
 
 def defaults():
     """The stated defaults, by key."""
     found = {}
-    for keys, stated, _ in rows():
+    for keys, stated, _ in rows("mirrors"):
         found |= dict(zip(keys, re.findall(r"`(.+?)`", stated), strict=False))
     return found
 
@@ -56,14 +41,14 @@ def test_every_setting_that_type_http_does_not_have_is_documented():
         or field.metadata != HttpConfig.model_fields[key].metadata
     }
 
-    assert own <= set(documented())
+    assert own <= set(documented("mirrors"))
     assert {"url", "refresh", "list_file", "download_concurrency"} <= own
 
 
 def test_every_setting_is_documented_here_or_with_type_http():
     """And none is that there is not."""
-    here = documented()
-    there = documented((FOLDER / "importers-http.md").read_text())
+    here = documented("mirrors")
+    there = documented("http")
 
     assert MirrorsConfig.model_fields.keys() - {"version"} == {*here, *there}
     assert len(set(here)) == len(here)
@@ -71,8 +56,8 @@ def test_every_setting_is_documented_here_or_with_type_http():
 
 def test_settings_of_the_page_are_no_secrets():
     """Those that are stand with type http."""
-    assert [secret.strip() for _, _, secret in rows()] == [""] * len(rows())
-    assert MirrorsImporterType.secret_keys.isdisjoint(documented())
+    assert [secret.strip() for _, _, secret in rows("mirrors")] == [""] * len(rows("mirrors"))
+    assert MirrorsImporterType.secret_keys.isdisjoint(documented("mirrors"))
 
 
 def test_documented_defaults_are_those_of_the_model():
@@ -89,7 +74,7 @@ def test_documented_defaults_are_those_of_the_model():
 def test_setting_without_a_documented_default_has_none():
     """Nothing is switched on that the page does not mention."""
     config = read_config({"url": BASE})
-    unset = [key for keys, stated, _ in rows() for key in keys if stated.strip() == "none"]
+    unset = [key for keys, stated, _ in rows("mirrors") for key in keys if stated.strip() == "none"]
 
     assert {key: getattr(config, key) for key in unset if getattr(config, key)} == {}
 
@@ -114,15 +99,15 @@ def test_message_of_a_list_that_is_none_is_explained(content):
     [
         MirrorListUnusable("no URL in it ends in the path of its file; see list_file"),
         MirrorListUnusable("its origin answered 404"),
-        OriginUnreachable("its address is not public"),
+        OriginProhibited("its address is not public"),
     ],
     ids=["no-bases", "missing", "private"],
 )
 def test_message_of_an_error_is_explained(error):
     """With its sentence, or with what is special in it."""
-    rows = re.findall(r"^\| (.+?) \|", DOCUMENT, re.MULTILINE)
+    found = re.findall(r"^\| (.+?) \|", DOCUMENT, re.MULTILINE)
 
-    assert [row for row in rows if str(error).endswith(row)] != []
+    assert [row for row in found if str(error).endswith(row)] != []
 
 
 def test_message_of_a_source_from_the_root_is_explained():
