@@ -2,7 +2,7 @@
 
 Shared by all exchanges of a process and separate from `plan`, which knows one of them. It asks
 nobody by itself: there are no probes on a timer, an exchange that comes by at the right time is
-the probe. Six memories, each bounded, so that neither origins nor clients make them grow:
+the probe. Seven memories, each bounded, so that neither origins nor clients make them grow:
 
 - a **breaker** for each origin that failed lately. It opens after several failures in a row that
   speak against the origin as such, and not all in one moment. While it is open nobody asks; after
@@ -17,7 +17,10 @@ the probe. Six memories, each bounded, so that neither origins nor clients make 
   twice as long each time until it serves something.
 - the **rate** at which it sent lately. That is forgotten after a while without news, so that who
   came last for it, and was not asked, gets another chance.
-- a **quarantine** of an artifact at an origin that sent other content for it: a last resort.
+- who **serves**: content came from it to its end lately, so it is given more time to answer before
+  others are asked beside it.
+- a **quarantine** of an artifact at an origin that sent other content for it, or had a part in it:
+  a last resort, with as much **blame** as it was given.
 - a short **negative memory** of sources that say 404 or 410, so that one missing file that many
   clients want costs its origin one request, not as many as there are clients.
 
