@@ -197,7 +197,21 @@ class Streamer:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
     def descriptors(self):
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        """How many it holds, but for files in its folder.
+
+        Each thread that looks things up keeps a connection to the catalog there, and how many
+        threads there are depends on how look-ups happened to overlap so far.
+        """
+        names = (_leads_to(one) for one in Path(f"/proc/{self.process.pid}/fd").iterdir())
+        return sum(not name.startswith(str(self.folder)) for name in names if name)
+
+
+def _leads_to(descriptor):
+    """What a descriptor leads to; empty once it is closed."""
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def entry(path, content):

@@ -29,7 +29,7 @@ def test_slow_clients_are_cheap_and_leave_nothing(tmp_path):
     with Origin(serves(CONTENT)) as origin, Streamer(tmp_path) as service:
         service.publish("slow", origin.url, {"file": CONTENT}, download_concurrency=CLIENTS)
         resident = service.resident_bytes()
-        # A first crowd lets the catalog open all the connections that it keeps.
+        # A first crowd lets the service make all that it makes once.
         leave(crowd(service, origin), service, origin)
         before = (service.descriptors(), service.metric("pulp_streamer_timers"))
 
