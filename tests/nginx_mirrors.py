@@ -103,8 +103,8 @@ class NginxMirrors(Front):
 
 
 def refusing_base():
-    """The base of a mirror whose port nobody listens on."""
-    return f"http://127.0.0.1:{free_port()}/"
+    """The base of a mirror whose port nobody listens on, nor will: it is of another address."""
+    return f"http://127.0.0.9:{free_port()}/"
 
 
 class Blackhole:

@@ -492,8 +492,9 @@ def test_publish_that_is_ended_leaves_nothing_behind(
         running.send_signal(ending)
         message = running.stderr.read()
 
-    # A terminal shows ^C, so what is said begins on a new line.
-    assert (code, said) == (running.returncode, message.lstrip(b"\n"))
+    # A terminal shows ^C, so what is said begins on a new line; a slow machine shows progress.
+    told = [line for line in message.splitlines() if line and not line.endswith(b" entries")]
+    assert (code, said.splitlines()) == (running.returncode, told)
     assert [] == command("distribution", "list", "--json").document
     assert [] == command("catalog", "check", "--json").document["problems"]
 
