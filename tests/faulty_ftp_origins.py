@@ -14,7 +14,7 @@ from certificates import Authority
 from faulty_origins import DRIBBLE_SECONDS, KIB, STEP, half
 from ftp_origins import HONEST, FtpOrigin
 from origins import flipped
-from processes import free_port
+from processes import NOBODYS_PORT
 
 BEGUN = b"150 here it comes\r\n"
 SENT = b"226 that was it\r\n"
@@ -150,7 +150,7 @@ TOLD = {
     "451": lambda content: {"RETR": b"451 local error\r\n"},
     "451-once": lambda content: fails_once(b"451 local error\r\n"),
     "PASV-elsewhere": lambda content: {"EPSV": UNKNOWN, "PASV": ELSEWHERE},
-    "port-refused": lambda content: names_a_port(free_port()),
+    "port-refused": lambda content: names_a_port(NOBODYS_PORT),
     "stall-before-150": lambda content: {"RETR": never_replies},
     "stall-0": lambda content: falls_silent(content, 0),
     "cut-0-226": lambda content: sends(content, 0),
@@ -196,7 +196,7 @@ class FaultyFtpOrigins:
     def __init__(self, faults, folder, authority):
         self._trusted = authority.server_context(folder)
         self._unknown = Authority().server_context(folder)
-        self._closed_port = free_port()
+        self._closed_port = NOBODYS_PORT
         self._names = list(faults)
         self._faults = {name: fault for name, (fault, _) in faults.items()}
         self._faulty = {name: self._server(*each) for name, each in faults.items()}

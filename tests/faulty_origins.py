@@ -13,7 +13,7 @@ import time
 
 from certificates import Authority
 from origins import Origin, cuts, falls_silent, flipped, says, serves, serves_chunked
-from processes import free_port
+from processes import NOBODYS_PORT
 from ranged_origins import asked_range, serves_by_target, serves_ranges
 
 KIB = 1024
@@ -129,7 +129,7 @@ class FaultyOrigins:
     def __init__(self, contents, folder):
         self._faults = [*PLACED, *TOLD]
         self._names = list(contents)
-        self._closed_port = free_port()
+        self._closed_port = NOBODYS_PORT
         good = {name: serves_ranges(content) for name, content in contents.items()}
         unknown = Authority().server_context(folder)
         self._good = Origin(serves_by_target(good))

@@ -31,6 +31,10 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
+NOBODYS_PORT = 29_999
+"""Below those that the system hands out: one that is free now may be another server's at once."""
+
+
 def free_port():
     """A TCP port on loopback that nothing listens on."""
     with socket.socket() as probe:
