@@ -206,8 +206,15 @@ class Streamer:
         Each thread that looks things up keeps a connection to the catalog there, and how many
         threads there are depends on how look-ups happened to overlap so far.
         """
+        return sum(not name.startswith(str(self.folder)) for name in self._open())
+
+    def files(self):
+        """How many descriptors it holds of files in its folder: its log, and its catalog's."""
+        return sum(name.startswith(str(self.folder)) for name in self._open())
+
+    def _open(self):
         names = (_leads_to(one) for one in Path(f"/proc/{self.process.pid}/fd").iterdir())
-        return sum(not name.startswith(str(self.folder)) for name in names if name)
+        return [name for name in names if name]
 
 
 def _leads_to(descriptor):

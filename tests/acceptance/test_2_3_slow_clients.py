@@ -12,6 +12,8 @@ from processes import Streamer
 CLIENTS = 200
 SIZE = 200 * 1024 * 1024
 MIB = 1024 * 1024
+MOST_FILES = 1 + 4 * 3
+"""The log, and the file and two companions that each thread of the catalog may keep open."""
 CONTENT = random.Random(23).randbytes(MIB) * (SIZE // MIB)
 
 
@@ -41,6 +43,7 @@ def test_slow_clients_are_cheap_and_leave_nothing(tmp_path):
         assert min(received) > 0
         assert grown < 100 * MIB
         assert settled(service, before) == before
+        assert service.files() <= MOST_FILES
         assert {line["verdict"] for line in service.transfers()} == {"client_gone"}
 
 

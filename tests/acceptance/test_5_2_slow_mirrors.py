@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +92,9 @@ def test_slow_mirror_is_left_for_a_good_one_which_is_first_from_then_on(service)
             for origin, each in zip((good_origin, slow_origin), explained, strict=True)
         ]
         assert "because another one was faster" in explained[1]
-        assert " KiB a second lately" in explained[1]
+        rate = re.search(r"sent ([0-9.]+) KiB a second lately", explained[1])
+        # It cannot be more than the mirror sends; on a busy machine it is less.
+        assert 0 < float(rate[1]) <= 1.1 * SLOW / KIB
 
 
 def test_client_that_reads_slowly_stays_with_its_mirror(service):
