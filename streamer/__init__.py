@@ -11,6 +11,7 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
  4 `ranges`      what a Range asks for, in which way it is served; `preconditions`
    `partial_content` what of an artifact a response holds, and how that is cut out
  5 `verify`      size and digest over chunks, checkpoints, and the held tail
+   `pieces`      the same leaf by leaf, before anything is given out
  6 `plan`        which origin's turn it is, and the final status over all attempts
    `breaker`     whether an origin that failed lately may be asked; `rates`: how fast it sends
    `relaying`    what of a request and of its answer passes through a pass-through distribution
@@ -21,6 +22,7 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
 
    adapters
    `catalog`     what is published, in SQLite or PostgreSQL
+   `learned`     the tables of pieces, in a store of their own
    `publishing`  manifests and entry files, line by line
  8 `importers`   from a stored download config to a downloader; `downloaders` are what they build,
                  `downloaders.http` and `downloaders.access` first
@@ -40,7 +42,8 @@ Reading order, about an hour (`docs/architecture.md` draws the same picture):
    `relief`      when content that crawls goes on at another origin
    `outlook`     whom an exchange would ask now, for operators
 11 `exchange`    the heart, one coroutine: resolve; `ordering`: what the response is to hold,
-                 by what `distrust` remembers; `delivery`: plan, and an `attempt`: open, pipe;
+                 by what `distrust` remembers; `delivery`: plan, and an `attempt`: open, pipe,
+                 with the verifier that `verification` chooses;
                  `passing`: the same for pass-through distributions
    `saving`      content into a `file_target` or a `stream_target`, without a client
 12 `app`, `front`, `endpoints`, `listing`, `admin`: the HTTP edge; `logs`

@@ -1,9 +1,10 @@
 """One try to serve one order: take who opens it first, then pipe what is cut for the client.
 
-What is verified follows from what the origin sends. All of the content is held against its digest,
-and parts are cut out of it on the way. Spans alone are only counted: that response says so of
-itself and no cache may keep it. An origin that was asked for spans and ignores it sends all, so
-there the parts are verified after all. Content over which a digest runs is resumed where it breaks
+What is verified follows from what is known, and from what the origin sends. Where the pieces of the
+content are known, each is proven before it is sent, of spans too. Else all of the content is held
+against its digest, and parts are cut out of it on the way; spans alone are only counted, that
+response says so of itself and no cache may keep it. An origin that was asked for spans and ignores
+it sends all, so there the parts are verified after all. What is verified is resumed where it breaks
 off after the head, or crawls; before it, the next turn begins afresh.
 
 A part is right by itself and may still make a wrong file, if its client joins it to bytes of
@@ -21,8 +22,10 @@ from twisted.internet.interfaces import IReactorTime
 from streamer import fields
 from streamer.distrust import Distrust
 from streamer.errors import (
+    BeginningMismatch,
     ClientStalled,
     ContentMismatch,
+    DigestMismatch,
     OriginError,
     PartRefused,
 )
@@ -32,13 +35,15 @@ from streamer.model import Fields
 from streamer.opening import Opened
 from streamer.ordering import Order
 from streamer.partial_content import Cut
+from streamer.pieces.claiming import ClaimVerifier, applies
 from streamer.pipe import ResponseReader, pipe
+from streamer.ranges import ByteRange
 from streamer.rates import Flow
 from streamer.response import Phase, Response
 from streamer.settings import DeliverySettings
-from streamer.spans import SpansDownload
 from streamer.supply import Supply
 from streamer.transfers import Verified
+from streamer.verification import Verification
 from streamer.verify import TAIL_BYTES, Checkpoint, ContentVerifier, LengthVerifier, Verifier
 
 
@@ -53,6 +58,7 @@ class Attempt:
         settings: DeliverySettings,
         clock: IReactorTime,
         distrust: Distrust,
+        verification: Verification,
     ) -> None:
         self.response = response
         self._supply = supply
@@ -61,6 +67,7 @@ class Attempt:
         self._settings = settings
         self._clock = clock
         self._distrust = distrust
+        self._verification = verification
         self._spans = order.spans
         self._reader: ResponseReader | None = None
         self._running: ContentVerifier | None = None
@@ -75,7 +82,12 @@ class Attempt:
     @property
     def is_passed(self) -> bool:
         """Whether what the client gets is unverified."""
-        return bool(self._spans)
+        return bool(self._spans) and not self.is_proven_ahead
+
+    @property
+    def is_proven_ahead(self) -> bool:
+        """Whether what the client gets is verified before it is sent, piece by piece."""
+        return self._order.table is not None
 
     @property
     def is_whole(self) -> bool:
@@ -90,7 +102,8 @@ class Attempt:
         """
         length = self._order.selection.cut().length
         is_sent_ahead = self._is_large and (length is None or length > TAIL_BYTES)
-        return is_sent_ahead and not self._is_proven and not self.is_passed
+        is_promised = not self.is_passed and not self.is_proven_ahead
+        return is_sent_ahead and is_promised and not self._is_proven
 
     @property
     def verified(self) -> Verified:
@@ -99,6 +112,8 @@ class Attempt:
             return "none"
         if self.is_passed:
             return "passed"
+        if self.is_proven_ahead:
+            return "pieces"
         return "whole" if self._reader.was_held_whole else "held_tail"
 
     @property
@@ -114,7 +129,7 @@ class Attempt:
         """
         with self._distrust.watching(self._order.client, self.artifact, self):
             try:
-                opened = await self._supply.opened(self._spans[0] if self._spans else None)
+                opened = await self._supply.opened(self._spans, are_proven=self.is_proven_ahead)
                 if opened is None:
                     return False
                 await opened.turn.within(self._pipe(opened, head), self.may_be_given_up)
@@ -136,9 +151,14 @@ class Attempt:
     def _note_break(self, failure: OriginError) -> None:
         """The client may hold wrong bytes, by the origin's fault.
 
-        What nobody was to verify proves nothing by breaking off, unless it was wrong.
+        What nobody was to verify proves nothing by breaking off, unless it was wrong. What was
+        verified piece by piece is right as far as it came, but not what its client had before; nor
+        is it where the digest, compared as well, says that the table is wrong.
         """
-        proves_something = not self.is_passed or isinstance(failure, ContentMismatch)
+        if self.is_proven_ahead:
+            proves_something = isinstance(failure, (BeginningMismatch, DigestMismatch))
+        else:
+            proves_something = not self.is_passed or isinstance(failure, ContentMismatch)
         if self.response.sent_bytes and proves_something:
             self._distrust.note(self.artifact)
 
@@ -147,28 +167,25 @@ class Attempt:
         return self.response.phase is Phase.BEFORE_HEAD
 
     async def _pipe(self, opened: Opened, head: Fields) -> None:
-        if opened.download.response.part_of is None:
-            # Who was asked for spans and sends all of it lets all of it be verified.
-            self._spans = ()
+        if self._spans and opened.download.response.part_of is None:
+            # Who was asked for spans and sends all of it lets all of it be verified, or as much of
+            # it as is needed.
+            up_to_last = ByteRange(0, self._spans[-1].last)
+            self._spans = (up_to_last,) if self.is_proven_ahead else ()
         cut = self._order.selection.cut(self._spans)
         self._reader = self._make_reader(cut, head, opened)
         fetch = Fetch(
-            self._download(opened),
-            self._verifier(),
+            opened.download,
+            self._verifier(opened),
             self._reader,
             clock=self._clock,
             idle_seconds=self._settings.idle_seconds,
-            resume=None if self._spans else self._resume,
+            resume=None if self.is_passed else self._resume,
             on_bytes=self._supply.count,
             on_flow=self._note_flow,
-            relieve=None if self._spans else self._relieve,
+            relieve=None if self.is_passed else self._relieve,
         )
         await pipe(fetch, self.response)
-
-    def _download(self, opened: Opened) -> Download:
-        if len(self._spans) > 1:
-            return SpansDownload(opened.turn.candidate.downloader, opened.download, self._spans)
-        return opened.download
 
     async def _resume(self, position: int, failure: OriginError) -> Download:
         """Go on in mid-stream; what no client has seen yet is better begun anew."""
@@ -177,8 +194,8 @@ class Attempt:
         return await self._supply.resume(position, failure)
 
     def _note_flow(self, flow: Flow) -> None:
-        """Of spans it would be the time between them that counts."""
-        if not self._spans:
+        """Of several spans it would be the time between them that counts."""
+        if len(self._spans) < 2 and not self.is_passed:
             self._supply.note_flow(flow)
 
     async def _relieve(self, position: Callable[[], int], flow: Flow) -> Download | None:
@@ -187,14 +204,24 @@ class Attempt:
             return None
         return await self._supply.relieve(position, flow)
 
-    def _verifier(self) -> Verifier:
+    def _verifier(self, opened: Opened) -> Verifier:
         """What can be known of the content that passes: all of it, or spans and no more."""
+        artifact, order = self.artifact, self._order
+        if order.table is not None:
+            return self._verification.by_pieces(
+                artifact, order.table, self._spans, order.checkpoints
+            )
         if self._spans:
             return LengthVerifier(sum(span.length for span in self._spans))
-        self._running = ContentVerifier(
-            self.artifact.size, self.artifact.digest, self._order.checkpoints
-        )
-        return self._running
+        self._running = ContentVerifier(artifact.size, artifact.digest, order.checkpoints)
+        if order.published.held:
+            return self._running
+        verifier = self._verification.by_digest(artifact, self._running)
+        claim = opened.turn.candidate.claim
+        # What is begun anew before the head would forget who contradicted the claim.
+        if self._is_large and claim and applies(claim, artifact, opened.download.response):
+            return ClaimVerifier(claim, verifier)
+        return verifier
 
     async def _may_end(self) -> None:
         """All that passed is right: wait for what the client may join it to.
@@ -223,7 +250,10 @@ class Attempt:
             *self._order.content_fields,
             *(fields.unverified(head) if self.is_passed else head),
             *fields.cache_status(
-                hit=candidate.source == "catalog", is_unverified=self.is_passed, failures=failures
+                hit=candidate.source == "catalog",
+                is_unverified=self.is_passed,
+                is_proven=self.is_proven_ahead,
+                failures=failures,
             ),
             *fields.proxy_status(failures, served_by=candidate.name),
             *fields.forwardable(opened.download.response.fields),

@@ -21,6 +21,7 @@ from streamer.settings import DeliverySettings
 from streamer.supplies import Supplies
 from streamer.supply import Supply
 from streamer.transfers import Notes
+from streamer.verification import Verification
 
 
 class Delivery:
@@ -30,11 +31,13 @@ class Delivery:
         self,
         supplies: Supplies,
         distrust: Distrust,
+        verification: Verification,
         settings: DeliverySettings,
         clock: IReactorTime,
     ) -> None:
         self._supplies = supplies
         self._distrust = distrust
+        self._verification = verification
         self._settings = settings
         self._clock = clock
 
@@ -46,7 +49,15 @@ class Delivery:
         """
         supply = await Supply.of(self._supplies, order.published, notes)
         while True:
-            attempt = Attempt(supply, order, response, self._settings, self._clock, self._distrust)
+            attempt = Attempt(
+                supply,
+                order,
+                response,
+                self._settings,
+                self._clock,
+                self._distrust,
+                self._verification,
+            )
             try:
                 if not await attempt.run(head):
                     raise supply.verdict()
@@ -58,5 +69,6 @@ class Delivery:
                 supply.served()
                 return
             finally:
-                if response.phase is Phase.ENDED or (attempt.is_passed and response.sent_bytes):
+                tells_of_parts = attempt.is_passed or attempt.is_proven_ahead
+                if response.phase is Phase.ENDED or (tells_of_parts and response.sent_bytes):
                     notes.verified = attempt.verified

@@ -5,6 +5,7 @@ The branch says who is to blame, the class attributes what follows from it:
 - `status` is what a client is told if this error alone decides;
 - `outcome` says what an attempt that failed so means to the plan;
 - `may_recover` whether the same origin may do better a moment later, so that it is asked again;
+- `is_suspicion` whether nobody knows yet if the origin did wrong, so that others are asked first;
 - `counts_against` whether it speaks against the origin as such, and not only about this content;
 - `proxy_error` is the RFC 9209 error type that `Proxy-Status` carries: the one that says what is
   the matter, else `http_protocol_error`, which section 2.3.28 keeps for what has no other type.
@@ -147,6 +148,7 @@ class OriginError(StreamerError):
     outcome: ClassVar[Outcome] = Outcome.BAD
     proxy_error: ClassVar[str] = "http_protocol_error"
     may_recover: ClassVar[bool] = False
+    is_suspicion: ClassVar[bool] = False
     counts_against: ClassVar[bool] = False
     sentence = "the origin failed"
 
@@ -352,6 +354,17 @@ class ContentTruncated(OriginError):
     sentence = "the origin broke off after {0} bytes"
 
 
+class PieceDoubted(OriginError):
+    """A piece is not what is said of it, and nobody knows who is wrong.
+
+    It may be the list of mirrors that says it, or another origin that sent the beginning.
+    """
+
+    may_recover = True
+    is_suspicion = True
+    sentence = "the piece that begins at byte {0} is not as it should be, by somebody's fault"
+
+
 class ContentMismatch(OriginError):
     """The content is not what the catalog promises. Never raised itself."""
 
@@ -366,6 +379,14 @@ class DigestMismatch(ContentMismatch):
     """All bytes came and their digest is another one."""
 
     sentence = "the digest {0} was promised, the content has {1}"
+
+
+class PieceMismatch(ContentMismatch):
+    """A piece of learned content is another one; nothing of it was used, and one origin sent it."""
+
+    # Others first: it is quarantined. One that is alone may have a fault that comes and goes.
+    may_recover = True
+    sentence = "the piece that begins at byte {0} is not what was learned of it"
 
 
 class ContentChanged(ContentMismatch):

@@ -30,6 +30,7 @@ from streamer.preconditions import Condition, Preconditions, range_applies
 from streamer.response import Response
 from streamer.target import below_base_path, folder_location, is_query, read_target
 from streamer.transfers import Notes
+from streamer.verification import Verification
 
 PAGE_NAMES = 1000
 """Names on one page of a listing: a page of about 100 KiB, a few milliseconds of look-ups."""
@@ -61,6 +62,7 @@ class Exchange:
         catalog: Catalog,
         ordering: Ordering,
         delivery: Delivery,
+        verification: Verification,
         passing: Passing,
         *,
         now: Callable[[], float],
@@ -71,6 +73,7 @@ class Exchange:
         self._catalog = catalog
         self._ordering = ordering
         self._delivery = delivery
+        self._verification = verification
         self._passing = passing
         self._now = now
         self._prefix = prefix
@@ -189,8 +192,11 @@ class Exchange:
         applies = asked.method == "GET" and range_applies(
             asked.values("If-Range"), etag, last_modified
         )
+        table = None
+        if not published.held:
+            table = await self._verification.table(published.artifact)
         order = self._ordering.order(
-            published, asked.values("Range") if applies else (), asked.client
+            published, asked.values("Range") if applies else (), asked.client, table
         )
         if asked.method == "HEAD":
             self._send_head_alone(200, (*order.content_fields, *head), response, notes)

@@ -19,7 +19,7 @@ timed while content flows, and not while it is paused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -45,7 +45,7 @@ class Reader(Protocol):
         """Learn whom to pause and resume, before the first byte."""
 
     def take(self, content: bytes) -> None:
-        """Take bytes that are within the promised size and not yet proven right."""
+        """Take the next bytes that the verifier lets pass."""
 
     async def complete(self) -> None:
         """Everything taken is proven right: let the rest out; returns when the reader has it."""
@@ -178,8 +178,19 @@ class Fetch:
         self._received_bytes += len(chunk)
         self._on_bytes(len(chunk))
         try:
-            self._verifier.update(chunk)
-            self._reader.take(chunk)
+            passed = self._verifier.update(chunk)
+        except OriginError as objection:
+            if self._verifier.is_proving:
+                self.content_ended(objection)
+            else:
+                self.fail(objection)
+        else:
+            self._pass_on(passed)
+
+    def _pass_on(self, passed: Iterable[bytes]) -> None:
+        try:
+            for piece in passed:
+                self._reader.take(piece)
         except StreamerError as error:
             self.fail(error)
 
@@ -194,7 +205,7 @@ class Fetch:
                 self.fail(found)
             elif isinstance(found, SizeMismatch):
                 # Too few: the verifier objects to too many as they come.
-                self._break_off(ContentTruncated(self._received_bytes))
+                self._break_off(ContentTruncated(self._verifier.position))
             elif found is error:
                 self._break_off(found)
             else:
@@ -209,13 +220,24 @@ class Fetch:
         self._cancel_relief()
         self._tell_flow()
         self._stop_download()
-        self._part_over.callback(failure)
+        self._pass_on_rest()
+        if self._running:
+            self._part_over.callback(failure)
+
+    def _pass_on_rest(self) -> None:
+        """What may pass of what came, before somebody else goes on."""
+        try:
+            passed = self._verifier.break_off()
+        except OriginError as objection:
+            self.fail(objection)
+        else:
+            self._pass_on(passed)
 
     # -- from one download to the next
 
     async def _go_on(self, failure: OriginError) -> None:
         assert self._resume is not None  # noqa: S101 - `content_ended` has looked
-        self._resuming = Deferred.fromCoroutine(self._resume(self._received_bytes, failure))
+        self._resuming = Deferred.fromCoroutine(self._resume(self._verifier.position, failure))
         try:
             self._download = await self._resuming
         except (CancelledError, OriginError):
@@ -277,13 +299,15 @@ class Fetch:
 
     async def _change_for_better(self, relieve: Relieve, flow: Flow) -> None:
         try:
-            better = await relieve(lambda: self._received_bytes, flow)
+            better = await relieve(lambda: self._verifier.position, flow)
         finally:
             self._relieving = None
         if better is not None:
             self._stop_download()
             self._download = better
-            self._change_over()
+            self._pass_on_rest()
+            if self._running:
+                self._change_over()
 
     def _cancel_relief(self) -> None:
         if self._relieving is not None:

@@ -240,11 +240,16 @@ def folder_fields() -> Fields:
 
 
 def cache_status(
-    *, hit: bool, is_unverified: bool = False, failures: Sequence[Failure] = ()
+    *,
+    hit: bool,
+    is_unverified: bool = False,
+    is_proven: bool = False,
+    failures: Sequence[Failure] = (),
 ) -> Fields:
     """RFC 9211: `hit` where no origin was asked, else a miss forwarded to one.
 
-    The detail names the importers that failed before, and why in a word of RFC 9209.
+    The detail names the importers that failed before, and why in a word of RFC 9209. Content that
+    `is_proven` is verified piece by piece before it is sent.
     """
     outcome = "hit" if hit else "fwd=uri-miss"
     tried = _last_told(f"{importer}: {failure.proxy_error}" for importer, failure in failures)
@@ -253,6 +258,8 @@ def cache_status(
         detail = "; detail=unverified"
     else:
         detail = f"; detail={_string('; '.join(tried))}" if tried else ""
+    if is_proven:
+        outcome += "; verified=pieces"
     return (("Cache-Status", f"{NAME}; {outcome}{detail}"),)
 
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from streamer.errors import OriginError
 from streamer.model import (
+    Artifact,
     DownloadConfig,
     Fields,
     Folder,
@@ -23,6 +24,7 @@ from streamer.model import (
     PublishedArtifact,
     RemoteArtifact,
 )
+from streamer.pieces.table import Table
 from streamer.ranges import ByteRange
 
 
@@ -63,7 +65,11 @@ class Download(Protocol):
 
 
 class Downloader(Protocol):
-    """Built by an importer for one remote artifact."""
+    """Built by an importer for one remote artifact.
+
+    It may also have `claim`, a `streamer.pieces.claims.Claim` or None: what somebody who proves
+    nothing, such as a list of mirrors, says of the pieces of its content.
+    """
 
     @property
     def origin(self) -> str:
@@ -223,3 +229,20 @@ class Catalog(Protocol):
 
     async def check(self) -> None:
         """Return if the catalog answers now; raises a `CatalogError` if not."""
+
+
+class Learned(Protocol):
+    """The tables of pieces that were learned here, as well as they are known just now.
+
+    Nothing that happens to a store delays a transfer or makes it fail: what cannot be read in a
+    moment is not known, and what cannot be written is forgotten.
+    """
+
+    async def table(self, artifact: Artifact) -> Table | None:
+        """The table of this artifact's content, by its digest and size; None where none is known.
+
+        Completes within a fraction of a second, and raises nothing of its own.
+        """
+
+    def learn(self, artifact: Artifact, table: Table) -> None:
+        """Keep the table of content that all matched the artifact's digest; returns at once."""

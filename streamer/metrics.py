@@ -77,6 +77,15 @@ class Metrics:
             "Transfers that broke off at an origin and went on, by the importer that went on.",
             "importer",
         )
+        self._pieces_looked_up = self._counter(
+            "pieces_lookups", "Look-ups of tables of pieces, by how they ended.", "outcome"
+        )
+        self._pieces_tables = self._counter(
+            "pieces_tables", "Tables of pieces, by what became of them in the store.", "event"
+        )
+        self._pieces_stored = self._gauge(
+            "pieces_stored_bytes", "What the store of pieces holds, as of the last write."
+        )
         self._in_flight = self._gauge(
             "exchanges_in_flight", "Exchanges that have begun and not ended."
         )
@@ -145,6 +154,24 @@ class Metrics:
     def bytes_received(self, importer: str, count: int) -> None:
         """An origin sent content, wanted or not."""
         self._received.labels(importer).inc(count)
+
+    def pieces_looked_up(self, outcome: str) -> None:
+        """Somebody asked for a table of pieces."""
+        self._pieces_looked_up.labels(outcome).inc()
+
+    def pieces_written(self, written: int, dropped: int, evicted: int, stored_bytes: int) -> None:
+        """A batch went into the store of pieces, which now holds so many bytes."""
+        for event, count in (("written", written), ("dropped", dropped), ("evicted", evicted)):
+            self._pieces_tables.labels(event).inc(count)
+        self._pieces_stored.set(stored_bytes)
+
+    def pieces_dropped(self) -> None:
+        """A table of pieces was learned and will not be stored: too many wait."""
+        self._pieces_tables.labels("dropped").inc()
+
+    def pieces_usable(self, is_usable: Callable[[], bool]) -> None:
+        """There is a store of pieces, and so one learns whether it works; told once."""
+        self.watch("pieces_usable", "Whether the store of pieces worked the last time.", is_usable)
 
     def exposition(self) -> bytes:
         """Everything in the registry, as `CONTENT_TYPE` says."""

@@ -33,9 +33,9 @@ rest of it (`relief`): a few of those are asked that are not known to be as slow
 first where the other one breaks off (`take_over`), so that nobody is worse off for it.
 
 Content that breaks off in the middle begins a new budget and a new first round (`resume`): where
-it broke comes first, because most breaks are those of one connection; where it fell silent, or
-brought hardly anything, comes last. It ends when three attempts in a row brought nothing, because a
-client that sees a break soon can go elsewhere soon.
+it broke comes first, because most breaks are those of one connection; where it fell silent,
+brought hardly anything, or sent what is doubted, comes last. It ends when three attempts in a row
+brought nothing, because a client that sees a break soon can go elsewhere soon.
 
 Whatever happens, an exchange makes `MAX_ATTEMPTS` at most, and `MAX_STRETCH_ATTEMPTS` more for each
 stretch of content that is worth them.
@@ -137,7 +137,8 @@ class _Standing:
     precedence: int = 0
     """What its content was worth: the lower, the sooner it is asked, whatever else is known."""
     is_out: bool = False
-    is_slow: bool = False
+    comes_last: bool = False
+    """Where content breaks off here: it was silent, or is under suspicion."""
     is_under_way: bool = False
 
     @property
@@ -240,7 +241,7 @@ class Plan:
         else:
             self._fruitless -= 1
             standing.is_out = not error.may_recover
-            standing.is_slow = error.outcome is Outcome.SLOW
+            standing.comes_last = error.outcome is Outcome.SLOW or error.is_suspicion
         least = self._midstream_backoff if self._is_in_midstream else BACKOFF_SECONDS
         backoff = min(MAX_BACKOFF_SECONDS, least * 2.0 ** (standing.attempts - 1))
         # Nobody comes sooner than was asked for, and not all come in the same moment.
@@ -254,9 +255,10 @@ class Plan:
 
         A new budget and a new first round begin. Where it got far (`is_far`), this candidate comes
         first in it and at once, and attempts are counted anew: it was worth them. Else it comes
-        last, and so it does where it fell silent; a last resort stays one, and who is not to be
-        asked again is not. Others that have to wait still have to. An attempt to go on that brings
-        no byte is `failed` alone; after `MAX_FRUITLESS` of them the plan is at its end.
+        last, and so it does where it fell silent or is under suspicion; a last resort stays one,
+        and who is not to be asked again is not. Others that have to wait still have to. An attempt
+        to go on that brings no byte is `failed` alone; after `MAX_FRUITLESS` of them the plan is at
+        its end.
         """
         self.renew(now, budget_seconds)
         self._fruitless = MAX_FRUITLESS
@@ -268,7 +270,7 @@ class Plan:
         )
         if is_far:
             broken.not_before = -math.inf
-        comes_first = is_far and not broken.is_slow
+        comes_first = is_far and not broken.comes_last
         all_of_them = [each.precedence for each in self._standings]
         broken.precedence = min(all_of_them) - 1 if comes_first else max(all_of_them) + 1
         self._standings.sort(key=_precedence)
@@ -309,7 +311,7 @@ class Plan:
         It comes first then, before others can use up the patience of an exchange that it served.
         """
         crawling = self._standing(left)
-        crawling.is_under_way = crawling.is_slow = False
+        crawling.is_under_way = crawling.comes_last = False
         self.resume(left, now, budget_seconds, is_far=True)
         self._standing(taken).is_under_way = True
 

@@ -6,12 +6,14 @@ and beyond the end is refused with 416. The arithmetic is written from section 1
 inclusive at both ends, as there.
 
 A range says nothing of the content around it, so no digest can verify it. `way_of` decides whether
-it is cut out of a whole that is verified, or passed on from the origin unverified and so marked:
+its pieces prove it, whether it is cut out of a whole that is verified, or passed on from the origin
+unverified and so marked:
 
 | the artifact | `range.unlearned` | way |
 |---|---|---|
 | of unknown size | any | WHOLE |
 | held by the catalog | any | CUT |
+| whose pieces are known | any | PROVEN |
 | whose content broke off lately | any but `refuse` | CUT |
 | asked for from its first byte to its last | any but `refuse` | CUT |
 | up to `range.verify_up_to` | `auto` | CUT |
@@ -77,6 +79,8 @@ class Way(Enum):
     """With 200, as if there were no Range."""
     CUT = auto()
     """With 206, cut out of the whole content while that is verified."""
+    PROVEN = auto()
+    """With 206, cut out of those pieces of the content that cover the ranges."""
     PASSED = auto()
     """With 206, by asking the origin for the ranges alone; nothing verifies them."""
 
@@ -193,12 +197,15 @@ def way_of(
     verify_up_to: int,
     is_held: bool = False,
     is_distrusted: bool = False,
+    is_learned: bool = False,
 ) -> Way:
     """Decide by the table in the module's docstring; sizes in bytes."""
     if not parts or size is None:
         return Way.WHOLE
     if is_held:
         return Way.CUT
+    if is_learned:
+        return Way.PROVEN
     if unlearned == "refuse":
         return Way.WHOLE
     covers_all = sum(part.length for part in parts) == size

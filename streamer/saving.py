@@ -6,6 +6,9 @@ one running digest, so an interrupted save costs no byte twice. A target that ca
 is begun anew where that proves to be wrong: once with all origins as if nothing had been asked of
 them, if it was what it had kept that may be at fault; else with whoever is left to be asked.
 
+With a `Verification` it learns the pieces of what it saves. Where they are known, and the target
+has nothing yet, only proven bytes are written, and a wrong piece is no reason to begin anew.
+
 Separate from the command that fetches, and free of files, processes and reactors: whoever has an
 artifact, a supply and a clock can save, and as many at once as they like. It refuses to go on with
 content of unknown size, for which there is no total that the rest of an origin could be held
@@ -15,7 +18,7 @@ against.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,7 +40,8 @@ from streamer.model import Artifact, Digest
 from streamer.opening import Opened
 from streamer.ranges import ByteRange
 from streamer.supply import Supply
-from streamer.verify import ContentVerifier
+from streamer.verification import Verification
+from streamer.verify import ContentVerifier, Verifier
 
 MAX_RENEWALS = 5
 """How often origins are asked for all of it once more, after content that was no use."""
@@ -69,7 +73,8 @@ class Target(Protocol):
 class Saved:
     """What was saved: its size in bytes, and the digests that were computed over all of it.
 
-    The first digest is the one that was verified. `kept_bytes` of it the target had already.
+    The first digest is the one that was verified, by itself or by the table learned under it.
+    `kept_bytes` of the content the target had already.
     """
 
     size: int
@@ -94,6 +99,7 @@ class Saving:
         *,
         clock: IReactorTime,
         idle_seconds: float,
+        verification: Verification | None = None,
         algorithms: Iterable[str] = (),
         on_checked: Callable[[int], None] = lambda position: None,
         on_written: Callable[[int], None] = lambda position: None,
@@ -103,10 +109,11 @@ class Saving:
         self._make_supply = make_supply
         self._clock = clock
         self._idle_seconds = idle_seconds
+        self._verification = verification
         self._algorithms = tuple(algorithms)
         self._on_checked = on_checked
         self._on_written = on_written
-        self._account = _Account(artifact, self._algorithms)
+        self._account = self._account_by_digest()
         self._kept_bytes = 0
         self._renewals = 0
         self._fetch: Fetch | None = None
@@ -139,6 +146,7 @@ class Saving:
             self._begin_anew()
 
     async def _fill(self) -> None:
+        await self._use_table()
         supply = await self._make_supply()
         while (opened := await self._opened(supply)) is not None:
             try:
@@ -204,9 +212,27 @@ class Saving:
     def _begin_anew(self) -> bool:
         if not self._target.start_over():
             return False
-        self._account = _Account(self._artifact, self._algorithms)
+        self._account = self._account_by_digest()
         self._kept_bytes = 0
         return True
+
+    # -- how it is verified
+
+    def _account_by_digest(self) -> _Account:
+        content = ContentVerifier(self._artifact.size, self._artifact.digest)
+        if self._verification is None:
+            return _Account(self._artifact, content, self._algorithms)
+        learning = self._verification.by_digest(self._artifact, content)
+        return _Account(self._artifact, learning, self._algorithms)
+
+    async def _use_table(self) -> None:
+        """Prove piece by piece what is to come, where its table is known and nothing is there."""
+        if self._verification is None or self._account.position:
+            return
+        table = await self._verification.table(self._artifact)
+        if table is not None:
+            proving = self._verification.by_pieces(self._artifact, table, (), ())
+            self._account = _Account(self._artifact, proving, self._algorithms)
 
     # -- the reader of a fetch
 
@@ -234,10 +260,10 @@ class _Account:
     Unlike the error that it raises, it tells content that is wrong from content that is missing.
     """
 
-    def __init__(self, artifact: Artifact, algorithms: Iterable[str]) -> None:
+    def __init__(self, artifact: Artifact, verifier: Verifier, algorithms: Iterable[str]) -> None:
         self._promised = artifact.digest
         self._size = artifact.size
-        self._verifier = ContentVerifier(artifact.size, artifact.digest)
+        self._verifier = verifier
         self._others = {
             name: hashlib.new(name, usedforsecurity=False)
             for name in algorithms
@@ -247,19 +273,23 @@ class _Account:
         self.is_wrong = False
 
     @property
+    def is_proving(self) -> bool:
+        """See `verify.Verifier`."""
+        return self._verifier.is_proving
+
+    @property
     def position(self) -> int:
         """How many bytes there are."""
-        return self._verifier.received_bytes
+        return self._verifier.position
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes) -> Sequence[bytes]:
         """See `verify.Verifier`."""
         try:
-            self._verifier.update(chunk)
+            passed = self._verifier.update(chunk)
         except ContentMismatch:
-            self.is_wrong = True
+            self.is_wrong = not self.is_proving
             raise
-        for running in self._others.values():
-            running.update(chunk)
+        return self._digested(passed)
 
     def finish(self, failure: OriginError | None = None) -> None:
         """See `verify.Verifier`."""
@@ -270,9 +300,20 @@ class _Account:
             raise
         self._is_right = True
 
+    def break_off(self) -> Sequence[bytes]:
+        """See `verify.Verifier`."""
+        return self._digested(self._verifier.break_off())
+
+    def _digested(self, passed: Sequence[bytes]) -> Sequence[bytes]:
+        for running in self._others.values():
+            for piece in passed:
+                running.update(piece)
+        return passed
+
     def proves_itself(self) -> bool:
         """Whether all of the content is there, and right, whatever an origin says of its end."""
-        if 0 < self.position == self._size and not self.is_wrong:
+        is_complete = 0 < self.position == self._size
+        if is_complete and not self._is_right and not self.is_wrong:
             with suppress(ContentMismatch):
                 self.finish()
         return self._is_right

@@ -49,8 +49,9 @@ from streamer.exchange import Exchange
 from streamer.front import DoorSite
 from streamer.health import Health
 from streamer.importers import ImporterPool, Registry
-from streamer.interfaces import Surroundings
+from streamer.interfaces import Learned, Surroundings
 from streamer.keyring import Keyring
+from streamer.learned import NothingLearned, ThreadedLearned, store_of
 from streamer.logs import choose_json
 from streamer.metrics import Metrics
 from streamer.ordering import Ordering
@@ -59,6 +60,7 @@ from streamer.passing import Passing
 from streamer.settings import ContentSettings, Settings, load_settings
 from streamer.supplies import Supplies
 from streamer.transfers import TransferLog
+from streamer.verification import Verification
 
 _log = Logger()
 
@@ -132,8 +134,9 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     supplies = Supplies(
         catalog, importers, health, metrics, settings.delivery, reactor, jitter=random.random
     )
+    learned = _learned(settings, metrics, reactor)
     content = ContentResource(
-        _exchange(settings, supplies, pseudonym, reactor),
+        _exchange(settings, supplies, learned, pseudonym, reactor),
         metrics,
         TransferLog(),
         clock=reactor,
@@ -151,6 +154,7 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     return StreamerService(
         content=content,
         catalog=catalog,
+        learned=learned,
         importers=importers,
         content_listeners=[
             Listener("content.listen", endpoint, door, reactor)
@@ -162,13 +166,29 @@ def build(settings: Settings, reactor: Any) -> StreamerService:
     )
 
 
-def _exchange(settings: Settings, supplies: Supplies, pseudonym: str, reactor: Any) -> Exchange:
+def _learned(
+    settings: Settings, metrics: Metrics, reactor: Any
+) -> ThreadedLearned | NothingLearned:
+    """What is known of pieces, as far as that is wanted."""
+    store = store_of(settings)
+    return NothingLearned() if store is None else ThreadedLearned(store, metrics, reactor)
+
+
+def _exchange(
+    settings: Settings, supplies: Supplies, learned: Learned, pseudonym: str, reactor: Any
+) -> Exchange:
     """The answer to one request, with what all of them share."""
     distrust = Distrust(settings.delivery.distrust_seconds, time.monotonic)
+    verification = Verification(
+        learned,
+        small_bytes=settings.delivery.small_bytes,
+        also_digest=settings.pieces.also_digest,
+    )
     return Exchange(
         supplies.catalog,
         Ordering(settings.range, distrust, new_boundary=lambda: secrets.token_hex(16)),
-        Delivery(supplies, distrust, settings.delivery, reactor),
+        Delivery(supplies, distrust, verification, settings.delivery, reactor),
+        verification,
         Passing(supplies, settings.delivery, reactor, pseudonym),
         now=time.time,
         prefix=settings.content.prefix,
@@ -219,6 +239,7 @@ class StreamerService(Service):
         *,
         content: ContentResource,
         catalog: ThreadedCatalog,
+        learned: ThreadedLearned | NothingLearned,
         importers: ImporterPool,
         content_listeners: Sequence[Listener],
         admin_listener: Listener,
@@ -227,6 +248,7 @@ class StreamerService(Service):
     ) -> None:
         self._content = content
         self._catalog = catalog
+        self._learned = learned
         self._importers = importers
         self._content_listeners = content_listeners
         self._admin_listener = admin_listener
@@ -241,6 +263,7 @@ class StreamerService(Service):
     def startService(self) -> None:
         super().startService()
         self._catalog.start()
+        self._learned.start()
 
     def stopService(self) -> Deferred[None]:
         """Fires when everything has ended; until then the admin endpoint says that it stops."""
@@ -268,6 +291,7 @@ class StreamerService(Service):
             await deferLater(self._clock, 0)
         await self._admin_listener.stop()
         await self._close_importers()
+        await self._learned.stop()
         self._catalog.stop()
 
     async def _close_importers(self) -> None:

@@ -50,6 +50,13 @@ class CatalogUrl:
     def reveal(self) -> str:
         return self._text
 
+    @property
+    def file(self) -> Path | None:
+        """Where SQLite keeps it, all links followed; None of a server's."""
+        if not self._text.startswith("sqlite:///"):
+            return None
+        return Path(self._text.removeprefix("sqlite:///").partition("?")[0]).resolve()
+
     def __str__(self) -> str:
         parts = urlsplit(self._text)
         user_info, at, place = parts.netloc.rpartition("@")
@@ -68,6 +75,10 @@ def _catalog_url(value: object) -> CatalogUrl:
     if urlsplit(value).path in ("", "/", "/:memory:"):
         raise ValueError
     return CatalogUrl(value)
+
+
+def _store_url(value: object) -> CatalogUrl | None:
+    return None if value is None or value == "" else _catalog_url(value)
 
 
 def _amount(value: object, units: Mapping[str, float]) -> float:
@@ -255,6 +266,23 @@ class RangeSettings(_Section):
     )
 
 
+class PiecesSettings(_Section):
+    """What is learned of content that passes, and where it is kept."""
+
+    enabled: bool = Field(default=True, description="true or false")
+    url: Annotated[CatalogUrl | None, PlainValidator(_store_url)] = Field(
+        default=None,
+        description='sqlite:///PATH, postgresql://USER@HOST/DATABASE or "" for beside the catalog',
+    )
+    max_bytes: Size = Field(
+        default=512 * 1024**2,
+        alias="max_size",
+        ge=1024**2,
+        description="a size such as 512MiB, or a number of bytes, from 1MiB",
+    )
+    also_digest: bool = Field(default=False, description="true or false")
+
+
 class OriginSettings(_Section):
     """What is remembered of origins that fail, and for how long they are left alone."""
 
@@ -303,6 +331,7 @@ class Settings(_Section):
     admin: AdminSettings = AdminSettings()
     delivery: DeliverySettings = DeliverySettings()
     range: RangeSettings = RangeSettings()
+    pieces: PiecesSettings = PiecesSettings()
     origins: OriginSettings = OriginSettings()
     importers: ImporterSettings = ImporterSettings()
     secrets: SecretsSettings = SecretsSettings()
@@ -406,9 +435,15 @@ def _checked(given: Mapping[str, _Given]) -> Settings:
         section, _, key = name.partition(".")
         nested.setdefault(section, {})[key] = entry.value
     try:
-        return Settings.model_validate(nested, by_alias=True, by_name=False)
+        settings = Settings.model_validate(nested, by_alias=True, by_name=False)
     except ValidationError as error:
         # Only the place is taken from pydantic: its sentences can hold the value.
         where = error.errors(include_input=False, include_url=False)[0]["loc"]
         name = f"{where[0]}.{where[1]}"
         raise SettingInvalid(given[name].place, f"must be {KEYS[name].description}") from None
+    store = settings.pieces.url
+    if store and store.file and store.file == settings.catalog.url.file:
+        raise SettingInvalid(
+            given["pieces.url"].place, 'must not be the catalog\'s own file; "" is beside it'
+        )
+    return settings

@@ -33,15 +33,34 @@ _VALIDATORS = ("etag", "last-modified")
 _log = Logger()
 
 
+def behind(spans: Sequence[ByteRange], position: int) -> tuple[ByteRange, ...]:
+    """What is left of ascending spans, strung together, behind so many bytes of them."""
+    left = []
+    for span in spans:
+        if position < span.length:
+            left.append(ByteRange(span.first + position, span.last))
+        position = max(0, position - span.length)
+    return tuple(left)
+
+
 class SpansDownload:
     """A download of `spans`, of which `first` is open already.
 
+    Unless they are proven by themselves, all have to be of one representation, by its validators.
     Its `response` is the first one's. Rule: at any moment one download is open, or being opened,
     or it is over.
     """
 
-    def __init__(self, downloader: Downloader, first: Download, spans: Sequence[ByteRange]) -> None:
+    def __init__(
+        self,
+        downloader: Downloader,
+        first: Download,
+        spans: Sequence[ByteRange],
+        *,
+        are_proven: bool = False,
+    ) -> None:
         self.response = first.response
+        self._are_proven = are_proven
         self._downloader = downloader
         self._current: Download | None = first
         self._ahead = deque(spans)
@@ -104,7 +123,11 @@ class SpansDownload:
             # Stopped meanwhile, by whoever could not be cancelled.
             download.stop()
             return
-        if _representation(download.response) != _representation(self.response):
+        if self._are_proven and download.response.part_of is None:
+            # Its beginning would be taken for the span, and be a lie.
+            self._end(OriginNonsense("it answers one range of several with all of the content"))
+            return
+        if not self._are_proven and _differ(download.response, self.response):
             self._end(ContentChanged())
             return
         if self._is_paused:
@@ -116,7 +139,7 @@ class SpansDownload:
         error = failure.value
         if self._sink is None:
             return  # stopped, and this is what came of it
-        if isinstance(error, OriginLacksIt):
+        if isinstance(error, OriginLacksIt) and not self._are_proven:
             self._end(ContentChanged())
         elif isinstance(error, OriginError):
             self._end(error)
@@ -172,6 +195,10 @@ class Remainder:
     def content_ended(self, error: OriginError | None) -> None:
         if self._sink is not None:
             self._sink.content_ended(error)
+
+
+def _differ(one: OriginResponse, other: OriginResponse) -> bool:
+    return _representation(one) != _representation(other)
 
 
 def _representation(response: OriginResponse) -> tuple[int | None, set[tuple[str, str]]]:

@@ -20,9 +20,10 @@ from twisted.logger import Logger
 
 from streamer.errors import NOT_OURS, ImporterBroken, OriginError, OriginTimedOut
 from streamer.health import Health
-from streamer.interfaces import Catalog, Importer, Importers, MirroringImporter
+from streamer.interfaces import Catalog, Downloader, Importer, Importers, MirroringImporter
 from streamer.metrics import Metrics
 from streamer.model import Artifact, DownloadConfig, RemoteArtifact
+from streamer.pieces.claims import Claim
 from streamer.plan import Prospect
 from streamer.settings import DeliverySettings
 from streamer.turns import Candidate
@@ -115,7 +116,16 @@ class Supplies:
             else:
                 downloaders = [importer.downloader(source)]
             return [
-                Candidate(config.name, each, config, source, source.url, each.origin, each.retries)
+                Candidate(
+                    config.name,
+                    each,
+                    config,
+                    source,
+                    source.url,
+                    each.origin,
+                    each.retries,
+                    _claim_of(each),
+                )
                 for each in downloaders[:most]
             ]
 
@@ -162,3 +172,9 @@ def defects_told(
 
 def _too_late(result: object, seconds: float) -> NoReturn:
     raise OriginTimedOut
+
+
+def _claim_of(downloader: Downloader) -> Claim | None:
+    """What its importer may leave out, and may have had another use for before."""
+    claim = getattr(downloader, "claim", None)
+    return claim if isinstance(claim, Claim) else None

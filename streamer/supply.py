@@ -40,7 +40,7 @@ from streamer.plan import Plan, Prospect, Step
 from streamer.ranges import ByteRange
 from streamer.rates import Flow
 from streamer.relief import Beside, Relief
-from streamer.spans import Remainder
+from streamer.spans import Remainder, SpansDownload, behind
 from streamer.supplies import Problem, Supplies
 from streamer.testimony import Testimony
 from streamer.transfers import Notes
@@ -90,6 +90,8 @@ class Supply:
         self._turn: Turn | None = None
         self._promised = None if artifact is None else artifact.size
         self._total = self._promised
+        self._spans: tuple[ByteRange, ...] = ()
+        self._are_proven = False
         self._resumed_at = BEFORE_ALL
         self.failures: list[tuple[str, OriginError]] = [
             (name, each) for name, each in problems if isinstance(each, OriginError)
@@ -128,18 +130,28 @@ class Supply:
 
     # -- turns
 
-    async def opened(self, span: ByteRange | None = None) -> Opened | None:
-        """The first that opens all of the content, or `span` of it; see `Downloader.open`.
+    async def opened(
+        self, spans: Sequence[ByteRange] = (), *, are_proven: bool = False
+    ) -> Opened | None:
+        """The first that opens all of the content, or begins with these `spans` of it.
 
-        Whatever came before is forgotten. None where nobody is left to be asked; raises what is no
-        `OriginError`. The turn of who has opened it may last for its share of the time.
+        Whatever came before is forgotten. Spans that are proven by themselves may be gone on with
+        elsewhere. An origin that ignores ranges opens all of the content, see `Downloader.open`;
+        what is wanted of it is then what comes up to the end of the last proven span. None where
+        nobody is left to be asked; raises what is no `OriginError`. The turn of who has opened it
+        may last for its share of the time.
         """
         self._testimony.begin()
         self._total = self._promised
-        opened = await self._first(lambda turn: self._open(turn, span))
-        if opened is not None and span is None and self._total is None:
+        self._spans, self._are_proven = tuple(spans), are_proven
+        opened = await self._first(lambda turn: self._open(turn, spans[0] if spans else None))
+        if opened is None:
+            return None
+        if spans and opened.download.response.part_of is None:
+            self._spans = (ByteRange(0, spans[-1].last),) if are_proven else ()
+        if not spans and self._total is None:
             self._total = opened.download.response.length
-        return opened
+        return self._joined(opened, self._spans)
 
     async def opened_rest(self, rest: ByteRange) -> Opened | None:
         """The same for what is to be joined to the content that has come."""
@@ -222,26 +234,38 @@ class Supply:
     async def resume(self, position: int, failure: OriginError) -> Download:
         """Open the content from `position` on, where `failure` broke it off; see `fetch.Resume`.
 
-        Gives up, which raises `failure`, where the plan does, and where the length of the content
-        is not known.
+        Of spans it is a position within them, strung together. A suspicion, of which a transfer has
+        only so many, uses up nobody's attempts, though the content may go back for it. Gives up,
+        which raises `failure`, where the plan does, and where the length of the content is not
+        known.
         """
-        has_progress = position > self._resumed_at
+        has_progress = position > self._resumed_at or failure.is_suspicion
         if has_progress:
             self.failures.clear()
         self.lost(failure)
-        if self._turn is None or self._total is None or position >= self._total:
+        rest = self._rest(position)
+        if self._turn is None or not rest:
             raise failure
         await self._learn()
         if has_progress:
             self._go_further(self._turn, position)
         else:
             self._plan.renew(*self._budget())
-        rest = ByteRange(position, self._total - 1)
-        skipped = self._shared.settings.skip_up_to_bytes
-        opened = await self._first(lambda turn: self._open_behind(turn, rest, skipped))
+        # All of the content is no use to who wants more than one part of it.
+        skipped = self._shared.settings.skip_up_to_bytes if len(rest) == 1 else -1
+        opened = await self._first(lambda turn: self._open_behind(turn, rest[0], skipped))
         if opened is None:
             raise failure
-        return self._joined(opened, rest)
+        self._testimony.resumed(opened.turn)
+        if opened.download.response.part_of is None:
+            return Remainder(opened.download, rest[0].first, self.count)
+        return self._joined(opened, rest).download
+
+    def _rest(self, position: int) -> tuple[ByteRange, ...]:
+        """What is wanted of the content from this position on; nothing where nobody knows."""
+        if self._total is None:
+            return ()
+        return behind(self._spans or (ByteRange(0, self._total - 1),), position)
 
     def _go_further(self, turn: Turn, position: int) -> None:
         is_far = position - self._resumed_at >= FAR_BYTES
@@ -267,11 +291,13 @@ class Supply:
             raise OriginRefused(200)
         return download
 
-    def _joined(self, opened: Opened, rest: ByteRange) -> Download:
-        self._testimony.resumed(opened.turn)
-        if opened.download.response.part_of is not None:
-            return opened.download
-        return Remainder(opened.download, rest.first, self.count)
+    def _joined(self, opened: Opened, spans: Sequence[ByteRange]) -> Opened:
+        """All of the spans, of which the first is open."""
+        if len(spans) < 2:
+            return opened
+        downloader = opened.turn.candidate.downloader
+        joined = SpansDownload(downloader, opened.download, spans, are_proven=self._are_proven)
+        return Opened(opened.turn, joined)
 
     # -- from slow content to better
 
@@ -282,22 +308,24 @@ class Supply:
     async def relieve(self, position: Callable[[], int], flow: Flow) -> Download | None:
         """Let another one open the rest of the content, if it crawls; see `fetch.Relieve`.
 
-        Who answers with all of it is not taken: that would cost the beginning once more.
+        Who answers with all of it is not taken: that would cost the beginning once more. What is
+        left of several spans is not relieved.
         """
-        plan = self._plan_of_relief(position(), flow)
-        if plan is None or self._turn is None or self._total is None:
+        began_with = position()
+        rest = self._rest(began_with)
+        plan = self._plan_of_relief(rest, flow)
+        if plan is None or self._turn is None:
             return None
         began_at = self._shared.clock.seconds()
         self._relief.begin(began_at)
-        rest = ByteRange(position(), self._total - 1)
         others = Beside(plan, self.turn_of, self._testimony, self._shared.clock.seconds)
         try:
             opened = await Opening(
-                others, lambda turn: self._open_behind(turn, rest, 0), self._shared.clock
+                others, lambda turn: self._open_behind(turn, rest[0], 0), self._shared.clock
             ).winner
             if opened is None:
                 return None
-            came, seconds = position() - rest.first, self._shared.clock.seconds() - began_at
+            came, seconds = position() - began_with, self._shared.clock.seconds() - began_at
             if self._relief.has_recovered(came, seconds, FAR_BYTES):
                 opened.download.stop()
                 return None
@@ -306,11 +334,10 @@ class Supply:
         finally:
             self._testimony.note_source(self._turn)
 
-    def _plan_of_relief(self, position: int, flow: Flow) -> Plan | None:
-        now = self._shared.clock.seconds()
-        if self._turn is None or self._total is None:
+    def _plan_of_relief(self, rest: Sequence[ByteRange], flow: Flow) -> Plan | None:
+        if self._turn is None or len(rest) != 1:
             return None
-        if not self._relief.is_wanted(flow, self._total - position, now):
+        if not self._relief.is_wanted(flow, rest[0].length, self._shared.clock.seconds()):
             return None
         prospects = self._relief.seen(self._prospects())
         return self._plan.relief(self._turn.place, flow.rate, prospects, *self._budget())

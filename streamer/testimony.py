@@ -14,10 +14,12 @@ from twisted.logger import Logger
 
 from streamer.errors import (
     BeginningMismatch,
+    ContentChanged,
     ContentMismatch,
     OriginError,
     OriginLacksIt,
     OriginTooSlow,
+    PieceMismatch,
 )
 from streamer.health import Health
 from streamer.metrics import Metrics
@@ -145,7 +147,9 @@ class Testimony:
         if isinstance(error, OriginLacksIt) and candidate.place is not None:
             health.note_missing(candidate.place)
         if isinstance(error, ContentMismatch) and not isinstance(error, BeginningMismatch):
-            self._blame(self._senders.values() if turn is self._sending else [candidate])
+            is_its_own = isinstance(error, (ContentChanged, PieceMismatch))
+            is_nobody_elses = turn is not self._sending or is_its_own
+            self._blame([candidate] if is_nobody_elses else self._senders.values())
 
     def _blame(self, senders: Iterable[Candidate]) -> None:
         """Where several have sent parts of it nobody knows whose was wrong.

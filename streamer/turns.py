@@ -19,6 +19,7 @@ from streamer.errors import NOT_OURS, OriginCrowded, OriginError, OriginNonsense
 from streamer.health import Inquiry, OriginKey, Place
 from streamer.interfaces import Catalog, Download, Downloader
 from streamer.model import DownloadConfig, OriginResponse, PublishedArtifact, RemoteArtifact
+from streamer.pieces.claims import Claim
 from streamer.ranges import ByteRange
 from streamer.transfers import Source
 
@@ -50,7 +51,7 @@ class Candidate:
 
     `importer` is None for the catalog, of which no health is kept; `remote` where it is not asked
     for what an entry promises. `content` tells what it is asked for from what else it has.
-    `origin` and `retries` are the downloader's, which is not asked twice.
+    `origin`, `retries` and `claim` are the downloader's, which is not asked twice.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Candidate:
     content: str = field(default="", repr=False)
     origin: str = HELD
     retries: int = 0
+    claim: Claim | None = field(default=None, repr=False)
 
     @property
     def source(self) -> Source:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
@@ -22,16 +22,38 @@ of a usual read costs nothing more and withholds a wrong last block altogether."
 
 
 class Verifier(Protocol):
-    """Looks at content chunk by chunk; after it has raised, no more of it may be used."""
+    """Looks at content chunk by chunk and gives what of it may pass."""
 
-    def update(self, chunk: bytes) -> None:
-        """Look at the next bytes; raises a `ContentMismatch` as soon as they cannot be right."""
+    @property
+    def is_proving(self) -> bool:
+        """Whether all that it gives is proven right.
+
+        Then others may go on at `position` after it has raised, as after a break; else no more of
+        the content may be used.
+        """
+
+    @property
+    def position(self) -> int:
+        """How much of the content has come that does not have to come again."""
+
+    def update(self, chunk: bytes) -> Sequence[bytes]:
+        """Look at the next bytes, and give those, in order, that may pass now.
+
+        Raises a `ContentMismatch` as soon as they cannot be right.
+        """
 
     def finish(self, failure: OriginError | None = None) -> None:
         """Return if all that can be known of the content is right; else a `ContentMismatch`.
 
         `failure` is how the origin ended, if not well. It is raised unless it is no matter, because
         the content is proven right, or proven wrong, without an origin's word for its end.
+        """
+
+    def break_off(self) -> Sequence[bytes]:
+        """The next bytes will be those at `position`: give what may pass of those before.
+
+        What came and does not count in it is forgotten; it stays where it is, since somebody may
+        have opened what is behind it. Raises what `update` does.
         """
 
 
@@ -53,6 +75,8 @@ class ContentVerifier:
     The `checkpoints` of earlier passes, made with the same algorithm, have to match on the way.
     """
 
+    is_proving = False
+
     def __init__(
         self, size: int | None, digest: Digest, checkpoints: Iterable[Checkpoint] = ()
     ) -> None:
@@ -60,41 +84,44 @@ class ContentVerifier:
         self._promised = digest
         self._running = hashlib.new(digest.algorithm, usedforsecurity=False)
         self._ahead = deque(sorted(checkpoints, key=attrgetter("position")))
-        self.received_bytes = 0
+        self.position = 0
 
     @property
     def checkpoint(self) -> Checkpoint:
         """What can be said of the bytes that have come so far."""
-        return Checkpoint(self.received_bytes, self._running.hexdigest())
+        return Checkpoint(self.position, self._running.hexdigest())
 
-    def update(self, chunk: bytes) -> None:
-        """Count and digest the next bytes.
+    def update(self, chunk: bytes) -> Sequence[bytes]:
+        """Count and digest the next bytes; all of them may pass.
 
         Raises `SizeMismatch` as soon as there are too many, and `BeginningMismatch`.
         """
-        start = self.received_bytes
-        self.received_bytes += len(chunk)
-        if self._size is not None and self.received_bytes > self._size:
-            raise SizeMismatch(self._size, f"{self.received_bytes} or more")
-        while self._ahead and self._ahead[0].position <= self.received_bytes:
+        start = self.position
+        self.position += len(chunk)
+        if self._size is not None and self.position > self._size:
+            raise SizeMismatch(self._size, f"{self.position} or more")
+        rest = chunk
+        while self._ahead and self._ahead[0].position <= self.position:
             checkpoint = self._ahead.popleft()
-            before, chunk = (
-                chunk[: checkpoint.position - start],
-                chunk[checkpoint.position - start :],
-            )
+            before, rest = rest[: checkpoint.position - start], rest[checkpoint.position - start :]
             start = checkpoint.position
             self._running.update(before)
             if self._running.hexdigest() != checkpoint.hex:
                 raise BeginningMismatch(checkpoint.position)
-        self._running.update(chunk)
+        self._running.update(rest)
+        return (chunk,)
+
+    def break_off(self) -> Sequence[bytes]:
+        """Nothing waits here."""
+        return ()
 
     def finish(self, failure: OriginError | None = None) -> None:
         """Return if the content was right and complete, however the origin ended.
 
         Else raises `failure`, or a `ContentMismatch` where there is none or all has come.
         """
-        if self._size is not None and self.received_bytes != self._size:
-            raise failure or SizeMismatch(self._size, self.received_bytes)
+        if self._size is not None and self.position != self._size:
+            raise failure or SizeMismatch(self._size, self.position)
         found = Digest(self._promised.algorithm, self._running.hexdigest())
         if found != self._promised:
             mismatch = DigestMismatch(self._promised, found)
@@ -109,15 +136,22 @@ class LengthVerifier:
     Where no size is known either, it is the origin alone that says where the content ends.
     """
 
+    is_proving = False
+
     def __init__(self, size: int | None) -> None:
         self._size = size
-        self._received_bytes = 0
+        self.position = 0
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes) -> Sequence[bytes]:
         """Count the next bytes; raises `SizeMismatch` as soon as there are too many."""
-        self._received_bytes += len(chunk)
-        if self._size is not None and self._received_bytes > self._size:
-            raise SizeMismatch(self._size, f"{self._received_bytes} or more")
+        self.position += len(chunk)
+        if self._size is not None and self.position > self._size:
+            raise SizeMismatch(self._size, f"{self.position} or more")
+        return (chunk,)
+
+    def break_off(self) -> Sequence[bytes]:
+        """Nothing waits here."""
+        return ()
 
     def finish(self, failure: OriginError | None = None) -> None:
         """Return if there were as many as promised; raises `failure` or `SizeMismatch` if not.
@@ -127,8 +161,8 @@ class LengthVerifier:
         """
         if failure is not None:
             raise failure
-        if self._size is not None and self._received_bytes != self._size:
-            raise SizeMismatch(self._size, self._received_bytes)
+        if self._size is not None and self.position != self._size:
+            raise SizeMismatch(self._size, self.position)
 
 
 class HeldTail:

@@ -33,7 +33,8 @@ from streamer.ordering import Ordering
 from streamer.passing import Passing
 from streamer.settings import ContentSettings, DeliverySettings, OriginSettings, RangeSettings
 from streamer.supplies import Supplies
-from streamer.testing import MemoryCatalog, MemoryImporters
+from streamer.testing import MemoryCatalog, MemoryImporters, MemoryLearned
+from streamer.verification import Verification
 
 NOW = 1_700_000_000.0
 MODIFIED = 784111777
@@ -101,6 +102,8 @@ class Service:
         verify_up_to=64 * 1024**2,
         skip_up_to=8 * 1024**2,
         slow=64 * 1024,
+        learns=False,
+        also_digest=False,
         origins=None,
         importers=None,
     ):
@@ -131,12 +134,17 @@ class Service:
             jitter=lambda: NO_JITTER,
         )
         distrust = Distrust(DISTRUST_SECONDS, self.clock.seconds)
+        self.learned = MemoryLearned(forgets=not learns)
+        verification = Verification(
+            self.learned, small_bytes=delivery.small_bytes, also_digest=also_digest
+        )
         ranges = RangeSettings(unlearned=unlearned, verify_up_to_bytes=verify_up_to)
         self.content = ContentResource(
             Exchange(
                 self.catalog,
                 Ordering(ranges, distrust, lambda: "the-boundary"),
-                Delivery(self.supplies, distrust, delivery, self.clock),
+                Delivery(self.supplies, distrust, verification, delivery, self.clock),
+                verification,
                 Passing(self.supplies, delivery, self.clock, PSEUDONYM),
                 now=lambda: NOW,
                 prefix=prefix,

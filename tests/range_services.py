@@ -1,4 +1,7 @@
-"""Services that differ in `range.unlearned` over one catalog, and how to read what they answer."""
+"""Services that differ in `range.unlearned` over one catalog, and how to read what they answer.
+
+None of them learns pieces: those would answer all ranges alike.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def services(folder, settings):
         started = {}
         for name, own in settings.items():
             (folder / name).mkdir()
-            streamer = Streamer(folder / name, catalog_url, **own)
+            streamer = Streamer(folder / name, catalog_url, pieces__enabled="false", **own)
             started[name] = running.enter_context(streamer)
         yield started
 

@@ -38,7 +38,7 @@ from streamer.errors import (
     OriginUnreachable,
 )
 from streamer.exchange import PAGE_NAMES
-from streamer.testing import MemoryDownload
+from streamer.testing import MemoryDownload, MemoryImporters
 from streamer.transfers import json_object
 
 
@@ -151,6 +151,44 @@ def test_held_content_comes_out_of_the_catalog(service):
     assert answer["Cache-Status"] == "pulp-streamer; hit"
     assert service.importers.opened == []
     assert service.transfer.source == "catalog"
+
+
+def test_pieces_of_held_content_are_not_learned():
+    """Nobody would ask for them: it comes out of the catalog, and its ranges too."""
+    service = Service(learns=True)
+    service.catalog.publish("base/f", published(LARGE, held=True), LARGE)
+
+    answer = service.answer("/base/f")
+
+    assert LARGE == answer.content
+    assert {} == service.learned.tables
+
+
+class ClaimingImporters(MemoryImporters):
+    """Whose downloaders have something of their own under the name of a claim."""
+
+    def importer(self, config):
+        importer = super().importer(config)
+        build = importer.downloader
+
+        def downloader(source):
+            built = build(source)
+            built.claim = "mine"
+            return built
+
+        importer.downloader = downloader
+        return importer
+
+
+def test_downloader_whose_claim_is_something_else_has_none():
+    """An importer may have been written before there were any."""
+    service = Service(importers=ClaimingImporters())
+    fields = (("Accept-Ranges", "bytes"),)
+    service.publish(LARGE, MemoryDownload(pieces(LARGE), fields=fields))
+
+    answer = service.answer("/base/f")
+
+    assert (200, LARGE) == (answer.status, answer.content)
 
 
 def test_requests_on_one_connection_are_answered_in_order(service):

@@ -55,6 +55,8 @@ EXAMPLES = {
     "BeginningMismatch": (3,),
     "RangeNotSatisfiable": (3,),
     "SizeMismatch": (3, 4),
+    "PieceDoubted": (65536,),
+    "PieceMismatch": (65536,),
     "DigestMismatch": (Digest("sha256", "ab"), Digest("sha256", "cd")),
     "NoOriginServed": ((("fedora", OriginTimedOut()),),),
     "ClientStalled": (60.0,),

@@ -124,6 +124,7 @@ def test_table_has_every_error_that_is_not_the_service_s_own():
         errors.OriginAvoided,
         errors.OriginSilent,
         errors.OriginTooSlow,
+        errors.PieceDoubted,
         errors.ContentMismatch,
         *errors.ContentMismatch.__subclasses__(),
     }

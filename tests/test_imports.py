@@ -20,7 +20,7 @@ import streamer
 
 PURE = (
     "errors model fields request_head target preconditions kinds ranges partial_content verify"
-    " rates plan breaker relaying mirrors"
+    " pieces rates plan breaker relaying mirrors"
 )
 """Records and decisions: no Twisted, no clock, no I/O."""
 
@@ -28,11 +28,11 @@ RECORDS = "settings metrics transfers"
 """Anyone may take one as an argument; nobody reaches for one."""
 
 PORTS = "interfaces"
-ADAPTERS = "catalog publishing importers downloaders"
+ADAPTERS = "catalog learned publishing importers downloaders"
 PUMP = "pace response fetch pipe spans"
 HEART = (
-    "distrust ordering health turns testimony opening relief supplies supply outlook attempt"
-    " delivery passing exchange saving"
+    "distrust ordering health turns testimony opening relief supplies supply outlook verification"
+    " attempt delivery passing exchange saving"
 )
 EDGE = "app front endpoints listing admin logs"
 
@@ -47,6 +47,7 @@ ALLOWED = {
     "interfaces": PURE,
     # adapters: one does not import another, but an importer builds its downloaders
     "catalog": f"{PURE} {RECORDS} {PORTS}",
+    "learned": f"{PURE} {RECORDS} {PORTS}",
     "publishing": f"{PURE} {RECORDS} {PORTS}",
     "downloaders": f"{PURE} {RECORDS} {PORTS}",
     "importers": f"{PURE} {RECORDS} {PORTS} downloaders keyring",
@@ -68,15 +69,17 @@ ALLOWED = {
     "relief": f"{PURE} turns testimony",
     "supplies": f"{PURE} {RECORDS} {PORTS} health turns",
     "supply": f"{PURE} {RECORDS} {PORTS} spans turns testimony opening relief supplies",
-    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply opening",
-    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supplies supply attempt",
+    "verification": f"{PURE} {PORTS}",
+    "attempt": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supply opening verification",
+    "delivery": f"{PURE} {RECORDS} {PORTS} {PUMP} distrust ordering supplies supply verification"
+    " attempt",
     "passing": f"{PURE} {RECORDS} {PORTS} {PUMP} health supplies supply turns opening",
     # without a client
     "outlook": f"{PURE} supplies health turns",
-    "saving": f"{PURE} {RECORDS} {PORTS} fetch supply opening",
+    "saving": f"{PURE} {RECORDS} {PORTS} fetch supply opening verification",
     "file_target": f"{PURE} saving",
     "stream_target": f"{PURE} saving",
-    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering delivery passing listing",
+    "exchange": f"{PURE} {RECORDS} {PORTS} {PUMP} ordering verification delivery passing listing",
     "listing": "model",
     "logs": f"{PURE} {RECORDS}",
     "endpoints": "",

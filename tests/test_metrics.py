@@ -112,6 +112,29 @@ def test_what_is_remembered_of_origins_is_counted_by_importer():
     assert seen['pulp_streamer_resumed_total{importer="epel"}'] == 1
 
 
+def test_what_becomes_of_tables_of_pieces_is_counted():
+    """Look-ups by how they ended, tables by what happened, and what the store holds and does."""
+    metrics = Metrics(CollectorRegistry())
+
+    metrics.pieces_looked_up("hit")
+    metrics.pieces_written(3, 2, 1, 768)
+    metrics.pieces_dropped()
+    metrics.pieces_usable(lambda: True)
+
+    seen = samples(metrics)
+    assert seen['pulp_streamer_pieces_lookups_total{outcome="hit"}'] == 1
+    assert seen['pulp_streamer_pieces_tables_total{event="written"}'] == 3
+    assert seen['pulp_streamer_pieces_tables_total{event="dropped"}'] == 3
+    assert seen['pulp_streamer_pieces_tables_total{event="evicted"}'] == 1
+    assert seen["pulp_streamer_pieces_stored_bytes"] == 768
+    assert seen["pulp_streamer_pieces_usable"] == 1
+
+
+def test_store_of_pieces_that_nobody_wants_is_neither_usable_nor_not():
+    """An alarm for one that does not work stays silent."""
+    assert "pulp_streamer_pieces_usable" not in samples(Metrics(CollectorRegistry()))
+
+
 def test_quantities_of_a_kind_are_asked_for_at_each_exposition():
     """One metric, and a series for each of them."""
     metrics = Metrics(CollectorRegistry())

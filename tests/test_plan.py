@@ -21,6 +21,7 @@ from streamer.errors import (
     OriginTimedOut,
     OriginTLSFailed,
     OriginUnreachable,
+    PieceDoubted,
     RedirectRefused,
     SizeMismatch,
 )
@@ -384,6 +385,20 @@ def test_break_is_resumed_where_it_happened_and_then_elsewhere():
     second = a_plan.next(500.0)
 
     assert [(1, 0.0), (0, 0.0)] == [(each.candidate, each.wait_seconds) for each in (first, second)]
+
+
+def test_who_is_under_suspicion_goes_on_after_the_others():
+    """It may be right, but would only say the same again."""
+    a_plan = plan(Prospect(0), Prospect(1))
+    a_plan.next(0.0)
+    a_plan.failed(0, PieceDoubted(65536), 1.0)
+    a_plan.resume(0, 1.0, 12, is_far=True)
+
+    first = a_plan.next(1.0)
+    a_plan.failed(1, UNREACHABLE, 1.0)
+    second = a_plan.next(1.0)
+
+    assert [1, 0] == [first.candidate, second.candidate]
 
 
 def test_who_asked_for_a_rest_is_not_waited_for_while_another_can_be_asked_sooner():

@@ -25,12 +25,15 @@ from streamer.errors import (
 )
 from streamer.health import OriginKey
 from streamer.model import Digest
+from streamer.pieces.learning import Learner
+from streamer.pieces.table import LEAF_BYTES
 from streamer.ranges import ByteRange
 from streamer.saving import Saving
 from streamer.stream_target import StreamTarget
 from streamer.supply import Supply
-from streamer.testing import MemoryDownload
+from streamer.testing import MemoryDownload, MemoryLearned
 from streamer.transfers import Notes
+from streamer.verification import Verification
 
 HALF = len(LARGE) // 2
 REST = ByteRange(HALF, len(LARGE) - 1)
@@ -622,3 +625,114 @@ def test_stream_that_cannot_be_written_is_named():
 
     expected = "standard output cannot be written: No space left on device"
     assert str(failed.value) == expected
+
+
+# -- by the table of its pieces --------------------------------------------------------------------
+
+
+def table_of(content=LARGE):
+    learner = Learner()
+    learner.update(content)
+    return learner.table()
+
+
+def proven(target, *outcomes, knows=LARGE, also_digest=False, **keywords):
+    """A save that may know the table of the content, and keeps what it learns."""
+    learned = MemoryLearned()
+    verification = Verification(learned, small_bytes=1000, also_digest=also_digest)
+    one = Save(target, *outcomes, verification=verification, **keywords)
+    one.learned = learned
+    if knows is not None:
+        learned.learn(one.entry.artifact, table_of(knows))
+    return one
+
+
+@pytest.mark.parametrize("kept", [b"", LARGE[:HALF], LARGE], ids=["nothing", "half", "all"])
+def test_table_is_learned_of_all_that_was_saved(kept):
+    """Of what had been kept too."""
+    one = proven(MemoryTarget(kept), rest() if kept else whole(), knows=None)
+
+    one.run()
+
+    assert [table_of()] == [*one.learned.tables.values()]
+
+
+def test_no_table_is_learned_of_wrong_content():
+    """Nothing of it is worth keeping."""
+    one = proven(MemoryTarget(), whole(WRONG), knows=None)
+
+    with pytest.raises(NoOriginServed):
+        one.run()
+
+    assert {} == one.learned.tables
+
+
+@pytest.mark.parametrize("also_digest", [False, True])
+def test_wrong_piece_of_known_content_is_fetched_elsewhere(also_digest):
+    """No byte of it is written, and what was right before it is kept."""
+    place = 3 * LEAF_BYTES
+    wrong = LARGE[:place] + b"!" + LARGE[place + 1 :]
+    written = []
+    one = proven(
+        MemoryTarget(),
+        whole(wrong),
+        mirror=[rest(place)],
+        algorithms=["md5"],
+        also_digest=also_digest,
+        on_written=written.append,
+    )
+
+    saved = one.run()
+
+    assert one.target.content == LARGE
+    assert written == sorted(written)
+    assert one.importers.spans == [None, ByteRange(place, len(LARGE) - 1)]
+    assert saved.digests == (sha256(LARGE), Digest("md5", hashlib.md5(LARGE).hexdigest()))
+
+
+def test_known_content_goes_on_at_the_very_byte_and_a_doubted_piece_comes_again():
+    """Of two that sent a piece nobody knows who was wrong; nothing of it is written."""
+    place = 2 * LEAF_BYTES + 7
+    wrong = LARGE[:place] + b"!" + LARGE[place + 1 :]
+    one = proven(
+        MemoryTarget(),
+        cut_at(place),
+        OriginFailing(500),
+        rest(2 * LEAF_BYTES),
+        mirror=[rest(place, content=wrong)],
+    )
+
+    one.run(60)
+
+    assert one.target.content == LARGE
+    asked_for = [span.first for span in one.importers.spans[1:]]
+    assert asked_for == [place, place, 2 * LEAF_BYTES]
+
+
+def test_wrong_piece_of_an_origin_that_is_alone_is_fetched_again():
+    """Its fault may come and go."""
+    place = 3 * LEAF_BYTES
+    wrong = LARGE[:place] + b"!" + LARGE[place + 1 :]
+    one = proven(MemoryTarget(), whole(wrong), rest(place))
+
+    one.run(60)
+
+    assert one.target.content == LARGE
+
+
+def test_known_content_that_breaks_off_keeps_what_is_proven():
+    """The rest of it is fetched later."""
+    one = proven(MemoryTarget(), cut_at(2 * LEAF_BYTES + 7))
+
+    with pytest.raises(NoOriginServed):
+        one.run(60)
+
+    assert one.target.content == LARGE[: 2 * LEAF_BYTES]
+
+
+def test_what_was_kept_goes_on_under_the_digest_although_the_table_is_known():
+    """Nobody knows of each piece of it whether it is right."""
+    one = proven(MemoryTarget(LARGE[:HALF]), rest())
+
+    assert one.run().kept_bytes == HALF
+    assert one.target.content == LARGE

@@ -351,3 +351,38 @@ def test_refused_catalog_url_is_not_repeated():
     environ = {"PULP_STREAMER__CATALOG__URL": "mysql://user:hunter2@host/catalog"}
 
     assert "hunter2" not in refusal(None, environ)
+
+
+@pytest.mark.parametrize("name", ["catalog.db", "folder/../catalog.db", "link.db"])
+def test_store_of_pieces_in_the_catalogs_own_file_is_refused(tmp_path, absent, name):
+    """However it is written: the catalog is not to be shared with what may be deleted."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.db").symlink_to("catalog.db")
+    environ = {
+        "PULP_STREAMER__CATALOG__URL": f"sqlite:///{tmp_path}/catalog.db",
+        "PULP_STREAMER__PIECES__URL": f"sqlite:///{tmp_path}/{name}",
+    }
+
+    with pytest.raises(SettingInvalid) as caught:
+        load_settings(None, environ, absent)
+
+    expected = "PULP_STREAMER__PIECES__URL in the environment: must not be the catalog's own file"
+    assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "store"),
+    [
+        ("sqlite:////a/catalog.db", "sqlite:////a/catalog.db.pieces"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://u@h/d", "sqlite:////a/pieces.db"),
+    ],
+    ids=["other-file", "same-database", "other-kind"],
+)
+def test_store_of_pieces_lies_where_it_clashes_with_nothing(absent, catalog, store):
+    """The tables of both have names of their own in a server's database."""
+    environ = {"PULP_STREAMER__CATALOG__URL": catalog, "PULP_STREAMER__PIECES__URL": store}
+
+    url = load_settings(None, environ, absent).pieces.url
+
+    assert store == url.reveal()

@@ -39,12 +39,12 @@ class Collected:
 class Strung:
     """The first download, the outcomes of opening the others, and who takes their content."""
 
-    def __init__(self, first, *others):
+    def __init__(self, first, *others, are_proven=False):
         self.importers = MemoryImporters()
         self.importers.script("u", *others)
         self.sink = Collected()
         downloader = self.importers.importer(SOURCE.importer).downloader(SOURCE)
-        self.download = SpansDownload(downloader, first, SPANS)
+        self.download = SpansDownload(downloader, first, SPANS, are_proven=are_proven)
 
     def deliver(self):
         self.download.deliver(self.sink)
@@ -107,6 +107,15 @@ def test_answer_about_another_representation_ends_it(later):
     assert later.is_stopped
 
 
+def test_answer_with_all_of_the_content_is_no_span_of_proven_content():
+    """Its beginning would be taken for a lie of the origin, which may do better the next time."""
+    strung = Strung(part(b"abc"), MemoryDownload([b"abcdefghijKL"]), are_proven=True).deliver()
+
+    (error,) = strung.sink.endings
+    assert isinstance(error, OriginNonsense)
+    assert b"abc" == strung.sink.content
+
+
 def test_origin_that_cannot_be_asked_again_ends_it():
     """The reason is that of the attempt."""
     failure = OriginUnreachable("it refuses")
@@ -122,6 +131,15 @@ def test_content_that_is_gone_between_two_spans_has_changed():
 
     (error,) = strung.sink.endings
     assert isinstance(error, ContentChanged)
+
+
+def test_proven_content_that_is_gone_between_two_spans_is_gone_at_that_origin():
+    """It has sent nothing wrong, and others may go on."""
+    failure = OriginLacksIt(404)
+
+    strung = Strung(part(b"abc"), failure, are_proven=True).deliver()
+
+    assert strung.sink.endings == [failure]
 
 
 def test_content_that_breaks_ends_it():

@@ -191,7 +191,7 @@ def _published_artifact(
         path=entry.path,
         base_path=publication.base_path,
         publication=publication.id,
-        artifact=Artifact(_digests(entry), entry.size, entry.media_type),
+        artifact=artifact_of(entry),
         cache=cast("CacheKind", entry.cache),
         last_modified=int(modified),
         sources=_sources(connection, json.loads(entry.sources)),
@@ -200,9 +200,11 @@ def _published_artifact(
     )
 
 
-def _digests(entry: AnyRow) -> tuple[Digest, ...]:
+def artifact_of(entry: AnyRow) -> Artifact:
+    """The artifact that an entry promises."""
     more = json.loads(entry.more_digests) if entry.more_digests else ()
-    return tuple(Digest.parse(text) for text in (entry.digest, *more))
+    digests = tuple(Digest.parse(text) for text in (entry.digest, *more))
+    return Artifact(digests, entry.size, entry.media_type)
 
 
 def _sources(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamer.model import PublicationId
+from streamer.model import Artifact, PublicationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +57,12 @@ class PruneCounts:
     leftovers: int
     entries: int
     withdrawals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One entry that a distribution shows, without its sources; `path` is below its base path."""
+
+    path: str
+    artifact: Artifact
+    held: bool

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 VERSION_TABLE = "pulp_streamer_schema"
 CURRENT_REVISION = "0002"
 
+PIECES_PREFIX = "pulp_streamer_pieces"
+"""Tables that the service makes for itself, of what it learned; they may be there first."""
+
 _version = table(VERSION_TABLE, column("version_num"))
 
 
@@ -52,7 +55,7 @@ def stored_revision(connection: Connection) -> str | None:
     names = inspect(connection).get_table_names()
     if VERSION_TABLE in names:
         return connection.scalar(select(_version.c.version_num))
-    if names:
+    if any(not name.startswith(PIECES_PREFIX) for name in names):
         raise CatalogUnusable("the database holds tables of something else: name another one")
     return None
 

@@ -24,9 +24,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from streamer.catalog import listing, reading, schema
+from streamer.catalog import listing, reading, schema, walking
 from streamer.catalog.database import Database
 from streamer.catalog.held import HeldDownload
+from streamer.catalog.records import Promise
 from streamer.errors import CatalogUnavailable, PathNotPublished
 from streamer.interfaces import Download
 from streamer.model import Folder, PassThrough, PublishedArtifact
@@ -106,6 +107,12 @@ class ThreadedCatalog:
         """List one page of a folder."""
         return await self._read(
             lambda connection: listing.list_folder(connection, path, after, limit)
+        )
+
+    async def promises(self, base_path: str, after: str, limit: int) -> list[Promise]:
+        """List one page of all that a distribution shows; see `walking.promises`."""
+        return await self._read(
+            lambda connection: walking.promises(connection, base_path, after, limit)
         )
 
     async def open_held(self, artifact: PublishedArtifact) -> Download:

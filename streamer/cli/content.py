@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from streamer.catalog import CatalogStore
 from streamer.cli.explaining import (
@@ -18,7 +19,8 @@ from streamer.cli.explaining import (
     pass_through_document,
     pass_through_reasons,
 )
-from streamer.cli.frame import Invocation, common_options, examples, size_text
+from streamer.cli.frame import FAILED, Invocation, common_options, examples, size_text
+from streamer.cli.learning import JOBS, MOST_JOBS, learned_all, published_at
 from streamer.errors import OperationRefused, PathNotPublished
 from streamer.model import Digest, PassThrough, PublishedArtifact
 from streamer.publishing.values import ValueRefused, read_digests
@@ -49,20 +51,9 @@ def resolve(invocation: Invocation, path: str, explain: bool) -> None:
         if isinstance(found, PassThrough):
             reasons += pass_through_reasons(found)
         else:
-            admin = invocation.settings().admin
-            reasons += delivery_reasons(path, found, time.time(), admin.listen)
+            reasons += delivery_reasons(path, found, time.time(), invocation.settings())
         document["explanation"] = reasons
     invocation.answer(document, *lines, *(f"- {reason}" for reason in reasons))
-
-
-def _published(store: CatalogStore, path: str) -> PublishedArtifact:
-    found = _found(store, path)
-    if isinstance(found, PassThrough):
-        raise OperationRefused(
-            f"{found.base_path!r} passes through to importer {found.importer.name!r}: nothing says "
-            f"what has to be at {path!r}, so it cannot be verified"
-        )
-    return found
 
 
 def _found(store: CatalogStore, path: str, *reasons: str) -> PublishedArtifact | PassThrough:
@@ -128,9 +119,10 @@ def _digest(text: str) -> Digest:
     epilog=examples(
         "pulp-streamer fetch fedora/40/os/Packages/b/bash.rpm --output bash.rpm",
         "pulp-streamer fetch fedora/40/os/repodata/repomd.xml | less",
+        "pulp-streamer fetch --learn fedora/40/os",
     ),
 )
-@click.argument("path")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "--output",
     metavar="FILE",
@@ -142,14 +134,50 @@ def _digest(text: str) -> Digest:
     is_flag=True,
     help="Drop what an interrupted fetch of this content to this file has kept.",
 )
+@click.option(
+    "--learn",
+    is_flag=True,
+    help="Keep only the digests of its pieces; a base path stands for all that lies below.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, MOST_JOBS),
+    default=JOBS,
+    show_default=True,
+    metavar="N",
+    help="How many are learned at a time.",
+)
 @common_options
-@click.pass_obj
-def fetch(invocation: Invocation, path: str, output: Path | None, no_resume: bool) -> None:
+@click.pass_context
+def fetch(
+    context: click.Context,
+    paths: tuple[str, ...],
+    output: Path | None,
+    no_resume: bool,
+    learn: bool,
+    jobs: int,
+) -> None:
     """Fetch PATH (base path included) from its origin and verify it, without the service.
 
     A fetch into a file that is interrupted keeps what it has beside the file, and the same command
-    goes on there.
+    goes on there. What is learned is verified before it is sent from then on, its ranges too; to
+    learn once more goes on with what is missing.
     """
+    invocation = context.ensure_object(Invocation)
+    if learn:
+        if output is not None or no_resume:
+            raise click.UsageError("--learn keeps no content: --output and --no-resume are for it")
+        if not learned_all(invocation, paths, jobs):
+            context.exit(FAILED)
+        return
+    if context.get_parameter_source("jobs") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--jobs is for --learn")
+    if len(paths) > 1:
+        raise click.UsageError("one path at a time; --learn takes several")
+    _fetch(invocation, paths[0], output, resume=not no_resume)
+
+
+def _fetch(invocation: Invocation, path: str, output: Path | None, *, resume: bool) -> None:
     if output == Path("-"):
         output = None
     if output is None and (invocation.as_json or sys.stdout.isatty()):
@@ -159,11 +187,9 @@ def fetch(invocation: Invocation, path: str, output: Path | None, no_resume: boo
 
     settings, path = invocation.settings(), path.lstrip("/")
     with invocation.store() as store:
-        published = _published(store, path)
+        published = published_at(store, path)
     started = time.monotonic()
-    fetched = fetch_into(
-        output, published, settings, resume=not no_resume, silent=invocation.as_json
-    )
+    fetched = fetch_into(output, published, settings, resume=resume, silent=invocation.as_json)
     saved = fetched.saved
     document = {
         "path": path,

@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 from streamer.catalog import CatalogStore
 from streamer.cli.asking import asked_candidates, in_words
 from streamer.cli.frame import time_text
+from streamer.cli.knowing import pieces_reasons
 from streamer.errors import ConfigurationError, OperationRefused
 from streamer.importers import Registry
 from streamer.kinds import cache_control
 from streamer.model import PassThrough, PublishedArtifact, RemoteArtifact
 from streamer.plan import candidates
+from streamer.settings import Settings
 
 
 def artifact_document(path: str, published: PublishedArtifact) -> dict[str, object]:
@@ -100,9 +102,9 @@ def pass_through_reasons(found: PassThrough) -> Iterator[str]:
 
 
 def delivery_reasons(
-    path: str, published: PublishedArtifact, now: float, admin_listen: str
+    path: str, published: PublishedArtifact, now: float, settings: Settings
 ) -> Iterator[str]:
-    """How the content would be cached, and who would be asked for it in which order."""
+    """How the content is cached and verified, and who would be asked for it in which order."""
     grace_left = None if published.grace_until is None else published.grace_until - now
     if grace_left is not None:
         yield "the path comes from a superseded publication, within its grace"
@@ -111,8 +113,9 @@ def delivery_reasons(
     if published.held:
         yield "the content lies in the catalog; no origin is asked"
         return
+    yield from pieces_reasons(published.artifact, settings)
     try:
-        known = [in_words(each) for each in asked_candidates(admin_listen, path)]
+        known = [in_words(each) for each in asked_candidates(settings.admin.listen, path)]
     except OperationRefused as refusal:
         yield str(refusal)
         known = [_in_words(Registry(), each) for each in candidates(published)]

@@ -10,43 +10,30 @@ the importers live as long as the reactor runs, which is once.
 
 from __future__ import annotations
 
-import errno
 import os
-import random
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from prometheus_client import CollectorRegistry
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ReactorNotRunning
-from twisted.internet.task import react
-from twisted.python.failure import Failure
-
-from streamer.catalog import ThreadedCatalog
 from streamer.cli.frame import size_text
 from streamer.cli.progress import ShowPosition, show_positions
+from streamer.cli.running import (
+    Ending,
+    in_reactor,
+    started_catalog,
+    started_verification,
+    supplies_of,
+)
 from streamer.file_target import FileTarget
-from streamer.health import Health
-from streamer.importers import ImporterPool, Registry
-from streamer.interfaces import Surroundings
-from streamer.keyring import Keyring
-from streamer.metrics import Metrics
 from streamer.model import Artifact, PublishedArtifact
 from streamer.saving import Saved, Saving, Target, not_writable
 from streamer.settings import Settings
 from streamer.stream_target import StreamTarget
-from streamer.supplies import Supplies
 from streamer.supply import Supply
 from streamer.transfers import Notes
-
-PSEUDONYM = "pulp-streamer-fetch"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +61,19 @@ def fetch_into(
     Raises what `Saving.run` raises, with a note on what is kept. Runs the reactor, so it can be
     called once.
     """
-    ending = _Ending()
+    ending = Ending()
     with (
         _target(output, published.artifact, ending, resume=resume) as target,
         show_positions(published.artifact.size, silent=silent) as show,
     ):
-        return _in_reactor(
+        return in_reactor(
             lambda reactor: _fetch(reactor, target, published, settings, show), ending
         )
 
 
 @contextmanager
 def _target(
-    output: Path | None, artifact: Artifact, ending: _Ending, *, resume: bool
+    output: Path | None, artifact: Artifact, ending: Ending, *, resume: bool
 ) -> Iterator[Target]:
     if output is None:
         stream = _Stream(sys.stdout.fileno(), ending)
@@ -115,58 +102,10 @@ def _kept_note(partial: Path, kept_bytes: int, size: int | None) -> str:
     )
 
 
-class _Ending:
-    """Ctrl-C and SIGTERM while the reactor runs: they stop it, or get a write out of its wait.
-
-    The reactor's own handlers would not say that there was a signal, and would wait for the write.
-    """
-
-    def __init__(self) -> None:
-        self._number: int | None = None
-        self._before: dict[int, Any] = {}
-        self._is_writing = False
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Here a signal raises `InterruptedError`."""
-        self._is_writing = True
-        try:
-            yield
-        finally:
-            self._is_writing = False
-
-    def listen(self, reactor: Any) -> None:
-        """Hear signals from now on, also when the reactor begins to hear some itself."""
-
-        def end(number: int, frame: object) -> None:
-            self._number = number
-            if self._is_writing:
-                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
-            reactor.callFromThread(_stop, reactor)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if (before := signal.getsignal(number)) is not signal.SIG_IGN:
-                self._before[number] = before
-                signal.signal(number, end)
-                reactor.callWhenRunning(signal.signal, number, end)
-
-    def take_effect(self) -> None:
-        """Let the signal that came, if any, do what it would have done without a reactor."""
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        if self._number is not None:
-            signal.raise_signal(self._number)
-
-
-def _stop(reactor: Any) -> None:
-    with suppress(ReactorNotRunning):  # it came to its end by itself
-        reactor.stop()
-
-
 class _Stream:
     """A descriptor without a buffer, in which bytes would wait that no signal could call back."""
 
-    def __init__(self, descriptor: int, ending: _Ending) -> None:
+    def __init__(self, descriptor: int, ending: Ending) -> None:
         self._descriptor = descriptor
         self._ending = ending
 
@@ -181,30 +120,6 @@ class _Stream:
         """All of it is written."""
 
 
-def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]], ending: _Ending) -> T:
-    outcome: list[T | Failure] = []
-
-    def main(reactor: Any) -> Deferred[None]:
-        ending.listen(reactor)
-        running = Deferred.fromCoroutine(work(reactor))
-        # A reactor that is stopped would look like an origin that broke off.
-        reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
-        return running.addBoth(outcome.append)
-
-    try:
-        react(main)
-    except SystemExit:  # it ends like a program, and there is more to do
-        if not outcome:
-            raise
-    ending.take_effect()
-    result = outcome[0]
-    if isinstance(result, Failure):
-        if result.check(CancelledError):  # the reactor heard the signal first
-            raise KeyboardInterrupt
-        result.raiseException()
-    return result
-
-
 async def _fetch(
     reactor: Any,
     target: Target,
@@ -213,32 +128,17 @@ async def _fetch(
     show: ShowPosition,
 ) -> Fetched:
     artifact, notes = published.artifact, Notes()
-    supplies = _supplies(reactor, settings)
+    supplies = supplies_of(started_catalog(reactor, settings), reactor, settings)
+    verification = started_verification(reactor, settings, supplies.metrics)
     saving = Saving(
         artifact,
         target,
         lambda: Supply.of(supplies, published, notes),
         clock=reactor,
         idle_seconds=settings.delivery.idle_seconds,
+        verification=None if published.held else verification,
         algorithms=[digest.algorithm for digest in artifact.digests],
         on_checked=lambda position: show("checking what was kept", position),
         on_written=lambda position: show(f"fetching from {notes.origin}", position),
     )
     return Fetched(await saving.run(), notes.origin, notes.attempts)
-
-
-def _supplies(reactor: Any, settings: Settings) -> Supplies:
-    catalog = ThreadedCatalog(settings.catalog.url.reveal(), reactor)
-    catalog.start()
-    reactor.addSystemEventTrigger("during", "shutdown", catalog.stop)
-    keyring = Keyring(settings.secrets.key_file)
-    surroundings = Surroundings(reactor, PSEUDONYM, settings.importers.file_roots)
-    return Supplies(
-        catalog,
-        ImporterPool(Registry(), surroundings, keyring),
-        Health(settings.origins, reactor.seconds, jitter=random.random),
-        Metrics(CollectorRegistry()),
-        settings.delivery.model_copy(update={"skip_up_to_bytes": sys.maxsize}),
-        reactor,
-        jitter=random.random,
-    )

@@ -1,4 +1,4 @@
-"""What somebody sees on stderr while a long publish or fetch runs.
+"""What somebody sees on stderr while a long publish or fetch runs, or much is learned.
 
 A bar where stderr is a terminal, a plain line every few seconds where it is a log, nothing where
 a program reads JSON. Separate so that neither of them knows which. Looks at the clock once in many
@@ -27,6 +27,8 @@ Show = Callable[[int, int], None]
 Say = Callable[[str], None]
 ShowPosition = Callable[[str, int], None]
 """Shows what is being done, and at which byte it is."""
+ShowLearning = Callable[[int, int], None]
+"""Shows how many artifacts were looked at, and how many bytes came so far."""
 
 
 class Progress:
@@ -170,5 +172,64 @@ def _byte_bar(total: int | None) -> Iterator[ShowPosition]:
             else:
                 bar.update(task, completed=position)
             last = (doing, position)
+
+        yield show
+
+
+# -- learning ahead ------------------------------------------------------------------------------
+
+
+@contextmanager
+def show_learning(total: int, *, silent: bool) -> Iterator[ShowLearning]:
+    """Choose how to show the progress through `total` artifacts; takes its bar away in the end."""
+    if silent:
+        yield lambda looked_at, received_bytes: None
+    elif sys.stderr.isatty():
+        with _learning_bar(total) as show:
+            yield show
+    else:
+        yield learning_now_and_then(total, _say, time.monotonic)
+
+
+def learning_now_and_then(total: int, say: Say, clock: Callable[[], float]) -> ShowLearning:
+    """As `lines_now_and_then`; the rate is that of all the time so far."""
+    is_time, began_at = _now_and_then(clock), clock()
+
+    def show(looked_at: int, received_bytes: int) -> None:
+        if is_time():
+            rate = received_bytes / max(clock() - began_at, LINE_EVERY_SECONDS)
+            say(
+                f"{looked_at:,} of {total:,} artifacts; "
+                f"{size_text(received_bytes)} fetched, {size_text(int(rate))} a second"
+            )
+
+    return show
+
+
+@contextmanager
+def _learning_bar(total: int) -> Iterator[ShowLearning]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("learning"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} artifacts"),
+        TextColumn("{task.fields[bytes]}, {task.fields[rate]} a second"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("learning", total=total, bytes=size_text(0), rate=size_text(0))
+        began_at = time.monotonic()
+
+        def show(looked_at: int, received_bytes: int) -> None:
+            rate = received_bytes / max(time.monotonic() - began_at, 1.0)
+            bar.update(
+                task,
+                completed=looked_at,
+                bytes=size_text(received_bytes),
+                rate=size_text(int(rate)),
+            )
 
         yield show

@@ -21,6 +21,7 @@ from streamer.errors import (
     OriginRefused,
 )
 from streamer.model import Fields, OriginResponse
+from streamer.pieces.claims import Claim
 from streamer.preconditions import read_date
 from streamer.ranges import ByteRange
 
@@ -70,6 +71,9 @@ class _Place:
 
 class HttpDownloader(_Place):
     """One source of one artifact."""
+
+    claim: Claim | None = None
+    """What a list says of the pieces of its content, where one does."""
 
     async def open(self, span: ByteRange | None = None) -> HttpDownload:
         """Ask for the content; see `interfaces.Downloader`."""

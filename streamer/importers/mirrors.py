@@ -43,6 +43,7 @@ from streamer.mirrors import (
 )
 from streamer.mirrors.lists import MAX_LIST_BYTES
 from streamer.model import OriginResponse, RemoteArtifact
+from streamer.pieces.claims import Claim
 from streamer.settings import TIME_TEXT, Seconds
 
 MAX_MIRRORS = 100
@@ -144,6 +145,7 @@ class MirrorsImporter:
         self._where = str(config.origin)
         self._list_file = config.list_file
         clock = surroundings.reactor
+        self._claims: Mapping[str, Claim] = {}
         self._list = KeptList(self._where, self._fetched, clock, config.refresh)
         # Every reactor has both.
         self._threads = Threads(1, "mirror list", cast(IReactorFromThreads, clock))
@@ -154,10 +156,14 @@ class MirrorsImporter:
             raise SourceWithoutMirrors
         if not is_below(source.url):
             return self._http.places(source)
-        return [
-            self._http.downloader_for(join(each.url, source.url), is_learned=True)
-            for each in await self._list.mirrors()
-        ]
+        mirrors = await self._list.mirrors()
+        claim = self._claims.get(unquote(source.url))
+        return [self._downloader(join(each.url, source.url), claim) for each in mirrors]
+
+    def _downloader(self, url: str, claim: Claim | None) -> HttpDownloader:
+        downloader = self._http.downloader_for(url, is_learned=True)
+        downloader.claim = claim
+        return downloader
 
     async def close(self) -> None:
         self._list.close()
@@ -182,6 +188,7 @@ class MirrorsImporter:
             raise MirrorListUnusable("no URL in it ends in the path of its file; see list_file")
         mirrors = _one_of_each_origin(found.mirrors)
         self._tell(found, len(mirrors))
+        self._claims = found.claims
         return mirrors[:MAX_MIRRORS]
 
     def _read(self, content: bytes, media_type: str) -> Deferred[MirrorList]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from streamer.mirrors.addresses import base_fault, base_of, is_safe_name, url_fault
@@ -31,7 +32,8 @@ from streamer.mirrors.records import (
     nothing_usable,
     ranked,
 )
-from streamer.model import Digest
+from streamer.model import STRONG_ALGORITHMS, WEAK_ALGORITHMS, Digest
+from streamer.pieces.claims import Claim
 
 NAMESPACE_3 = "http://www.metalinker.org/"
 NAMESPACE_4 = "urn:ietf:params:xml:ns:metalink"
@@ -67,7 +69,8 @@ def read_metalink(
     if not any(file.urls for file in files):
         raise ListUnusable(nothing_usable(left_out))
     bases = [base for file in files for base in _bases(file, own_path, schemes, left_out)]
-    return MirrorList(kind, ranked(bases), tuple(files), tuple(left_out.items()))
+    claims = _claims(files, own_path)
+    return MirrorList(kind, ranked(bases), tuple(files), tuple(left_out.items()), claims)
 
 
 def _kind(document: Document) -> Kind:
@@ -151,6 +154,31 @@ def _in_order(hashes: list[Element]) -> list[Element]:
 
 def _make_up(count: int, length: int, size: int | None) -> bool:
     return length > 0 and (size is None or -(-size // length) == count)
+
+
+def _claims(files: Iterable[OfferedFile], own_path: str | None) -> dict[str, Claim]:
+    """The claims about each path that one file has; of two files nobody knows which lies there."""
+    places: dict[str, list[OfferedFile]] = {}
+    for file in files:
+        places.setdefault(_place_below(file.name, own_path), []).append(file)
+    return {
+        place: claim
+        for place, (file, *others) in places.items()
+        if not others and (claim := _claim(file)) is not None
+    }
+
+
+def _claim(file: OfferedFile) -> Claim | None:
+    """The pieces of a file that say most, if any can be used; without a size none can."""
+    current = file.current
+    order = STRONG_ALGORITHMS + WEAK_ALGORITHMS
+    for pieces in sorted(file.pieces, key=lambda each: order.index(each.algorithm)):
+        digests = bytes.fromhex("".join(pieces.digests))
+        with suppress(ValueError):
+            return Claim(
+                current.size or 0, pieces.algorithm, pieces.length, digests, current.digests
+            )
+    return None
 
 
 def _number(text: str) -> int | None:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Literal
 
 from streamer.model import Digest
+from streamer.pieces.claims import Claim
 
 MAX_PRIORITY = 999_999  # RFC 5854 section 4.2.16
 
@@ -98,13 +99,15 @@ class MirrorList:
     """A list, read: the bases of its mirrors, each once and the best one first.
 
     `mirrors` is empty where a metalink names files whose bases do not follow from their URLs.
-    `left_out` counts what is not used, for operators.
+    `claims` are the pieces of such files as can be used, by their paths below a mirror's base,
+    which are decoded. `left_out` counts what is not used, for operators.
     """
 
     kind: Kind
     mirrors: tuple[Mirror, ...]
     files: tuple[OfferedFile, ...] = ()
     left_out: tuple[tuple[LeftOut, int], ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict, hash=False)
 
 
 def ranked(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:

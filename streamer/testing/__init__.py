@@ -10,6 +10,7 @@ from streamer.testing.fakes import (
     MemoryDownloader,
     MemoryImporter,
     MemoryImporters,
+    MemoryLearned,
     MemoryRelayer,
     RelayingMemoryImporter,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryDownloader",
     "MemoryImporter",
     "MemoryImporters",
+    "MemoryLearned",
     "MemoryRelayer",
     "RelayingMemoryImporter",
 ]

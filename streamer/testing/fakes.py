@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from streamer.errors import ImporterBroken, OriginError, OriginLacksIt, PathNotPublished
 from streamer.interfaces import Download, Sink
 from streamer.model import (
+    Artifact,
     DownloadConfig,
     Fields,
     Folder,
@@ -24,6 +25,7 @@ from streamer.model import (
     PublishedArtifact,
     RemoteArtifact,
 )
+from streamer.pieces.table import Table
 from streamer.ranges import ByteRange
 
 
@@ -262,3 +264,18 @@ class MemoryRelayer:
 
     async def relay(self, method: str, fields: Fields) -> Download:
         return await self._importers.relay(self._path, method, fields)
+
+
+class MemoryLearned:
+    """Tables in memory; one that `forgets` keeps none, as a store that is away."""
+
+    def __init__(self, *, forgets: bool = False) -> None:
+        self.tables: dict[tuple[str, int | None], Table] = {}
+        self._forgets = forgets
+
+    async def table(self, artifact: Artifact) -> Table | None:
+        return self.tables.get((str(artifact.digest), artifact.size))
+
+    def learn(self, artifact: Artifact, table: Table) -> None:
+        if not self._forgets:
+            self.tables[str(artifact.digest), artifact.size] = table

@@ -89,7 +89,8 @@ def origin():
 def service(origin, tmp_path_factory):
     """One service; nothing that is asked of it may end in a traceback."""
     folder = tmp_path_factory.mktemp("service")
-    with Streamer(folder, range__verify_up_to="512KiB") as streamer:
+    limits = {"range__verify_up_to": "512KiB", "pieces__enabled": "false"}
+    with Streamer(folder, **limits) as streamer:
         contents = {
             name: {**entry(name, content), "last_modified": LAST_MODIFIED}
             for name, content in CONTENTS.items()

@@ -202,7 +202,9 @@ def test_transfer_that_is_cut_goes_on_where_it_was(service, mirror):
     resumed = "pulp_streamer_resumed_total"
     assert 1 == service.wait_for_metric(resumed, 1, importer=mirror.importer)
     line = transfer_of(service, f"/{mirror.importer}/large", 200)
-    assert ("complete", "held_tail", 2) == (line["verdict"], line["verified"], line["attempts"])
+    assert ("complete", 2) == (line["verdict"], line["attempts"])
+    # All servers have the same file, so whoever is not the first has it proven by its pieces.
+    assert line["verified"] in {"held_tail", "pieces"}
 
 
 # -- servers that mean harm, or are set up wrongly -------------------------------------------------

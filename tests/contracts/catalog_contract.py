@@ -21,7 +21,13 @@ from sqlalchemy import column, delete, table, update
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from streamer.catalog import DistributionInfo, ThreadedCatalog, open_store, upgrade_catalog
+from streamer.catalog import (
+    DistributionInfo,
+    Promise,
+    ThreadedCatalog,
+    open_store,
+    upgrade_catalog,
+)
 from streamer.catalog.database import Database
 from streamer.catalog.publishing import SLICE_BYTES
 from streamer.catalog.schema import VERSION_TABLE
@@ -49,6 +55,7 @@ from streamer.model import (
 
 HOUR = 3600.0
 NOON = 1_700_000_000.0
+MORE = Digest("sha512", "ab" * 64)
 HEAD_START_SECONDS = 0.5
 """What another command gets to go wrong in, where it should wait."""
 
@@ -691,6 +698,56 @@ class CatalogContract:
         self.execute(url, delete(emptied))
 
         assert len(store.check()) == 1
+
+    # -- all that is shown -----------------------------------------------------------------------
+
+    @pytest_twisted.ensureDeferred
+    async def test_all_entries_of_a_distribution_come_page_by_page(self, store, catalog):
+        """In the order of a tree, each with its artifact, and none of another distribution."""
+        held, plain = held_entry("b/held", b"held"), entry("a", size=None, more_digests=(MORE,))
+        publish(store, "d", held, plain, *(f"b/{number}" for number in range(5)))
+        publish(store, "d/b", "x")
+        publish(store, "e", "other")
+
+        pages, after = [], ""
+        while page := await catalog.promises("d", after, 3):
+            pages.append(page)
+            after = page[-1].path
+
+        assert [3, 3, 1] == [len(page) for page in pages]
+        found = [each for page in pages for each in page]
+        names = ["a", *(f"b/{number}" for number in range(5)), "b/held"]
+        assert names == [each.path for each in found]
+        assert Promise("a", plain.artifact, held=False) == found[0]
+        assert Promise("b/held", held.artifact, held=True) == found[-1]
+
+    @pytest_twisted.ensureDeferred
+    async def test_next_page_is_of_what_was_published_meanwhile(self, store, catalog):
+        """Nothing that the newest publication has behind the last page is left out."""
+        publish(store, "d", "a", "c")
+        (first,) = await catalog.promises("d", "", 1)
+        publish(store, "d", entry("a", content="new"), "b", "c")
+
+        found = await catalog.promises("d", first.path, 10)
+
+        assert ["b", "c"] == [each.path for each in found]
+
+    @pytest_twisted.ensureDeferred
+    async def test_withdrawn_entries_are_on_no_page(self, store, catalog):
+        """Neither by their path nor by their digest."""
+        publish(store, "d", "a", "b", "c")
+        store.withdraw_path("d/a")
+        store.withdraw_digest(sha256("b"))
+
+        assert ["c"] == [each.path for each in await catalog.promises("d", "", 10)]
+
+    @pytest_twisted.ensureDeferred
+    async def test_distribution_without_publication_has_no_page(self, store, catalog):
+        """Whether it is absent or pass-through."""
+        store.create_importer("o", "http", {})
+        store.bind_distribution("t", "o")
+
+        assert [[], []] == [await catalog.promises(name, "", 10) for name in ("t", "none")]
 
     # -- withdrawing -----------------------------------------------------------------------------
 

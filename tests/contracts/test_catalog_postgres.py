@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 from streamer.catalog import ThreadedCatalog, open_store, upgrade_catalog
 from streamer.catalog.database import Database
 from streamer.errors import CatalogUnavailable
+from streamer.learned import PieceStore
 
 pytest.register_assert_rewrite("catalog_contract")
 
@@ -55,6 +56,19 @@ class TestPostgreSQLCatalog(CatalogContract):
     def foreign_url(self, empty_url):
         self.execute(empty_url, text("CREATE TABLE theirs (id INTEGER)"))
         return empty_url
+
+
+def test_tables_of_pieces_are_no_strangers(empty_url):
+    """A service that starts before there is a catalog puts its own tables there first."""
+    pieces = PieceStore(empty_url, 2**20)
+    pieces.write({}, 0)
+    pieces.close()
+
+    upgrade_catalog(empty_url)
+    with open_store(empty_url) as store:
+        publish(store, "d", "f")
+
+        assert [] == store.check()
 
 
 @pytest_twisted.ensureDeferred

@@ -78,3 +78,21 @@ def test_service_starts_while_its_server_is_away(server, tmp_path):
     streamer.stop()
 
     assert (away, back) == (503, 404)
+
+
+def test_what_is_learned_ahead_is_known_to_the_running_service(service, published):
+    """Both keep it in the catalog's database."""
+
+    def explained():
+        return service.admin("resolve", "os/file", "--explain").stdout
+
+    before = explained()
+
+    learned = service.admin("fetch", "--learn", "os")
+    _, _, content = get(published, Range="bytes=100000-100999")
+
+    assert "its pieces are not known" in before
+    assert "learned 1 artifact of 293.0 KiB\n" == learned.stdout
+    assert "its pieces are known: 5 leaves of 64.0 KiB" in explained()
+    assert CONTENT[100000:101000] == content
+    assert ["pieces"] == [line["verified"] for line in service.transfers(1)]

@@ -13,7 +13,9 @@ import pytest
 from commands import command_in
 
 from streamer.health import OriginReport
+from streamer.learned import PieceStore
 from streamer.outlook import CandidateReport
+from streamer.pieces.learning import Learner
 
 UNKNOWN = "so the origins' health is not known"
 
@@ -234,3 +236,86 @@ def test_pass_through_distribution_is_explained_without_asking_anybody(command):
 
     assert "the origin of importer b alone knows" in "; ".join(reasons)
     assert "the origin does not see the query of a request" in reasons
+
+
+# -- what is known of its pieces -------------------------------------------------------------------
+
+LARGE = b"large" * 40_000
+IS_LARGE = {"size": len(LARGE), "digests": {"sha256": hashlib.sha256(LARGE).hexdigest()}}
+
+
+@pytest.fixture
+def pieces(tmp_path):
+    """What is said of the pieces of an entry, whose artifact is large unless stated otherwise."""
+    command = command_in(tmp_path)
+    options = ("--url", "https://o.example/", "--set", "allow_weak_digests=true")
+    assert 0 == command("importer", "create", "o", "--type", "http", *options).code
+
+    def run(*, settings=None, **changes):
+        line = json.dumps({"path": "f", "sources": [{"url": "f"}]} | IS_LARGE | changes).encode()
+        assert 0 == command("publish", "d", "--importer", "o", "--entries", "-", text=line).code
+        settings = {"PULP_STREAMER__ADMIN__LISTEN": "unix:/run/absent.sock"} | (settings or {})
+        done = command("resolve", "d/f", "--explain", "--json", **settings)
+        assert (0, "") == (done.code, done.err)
+        # The lines between those that are there of every artifact.
+        start, end = (
+            next(
+                place for place, reason in enumerate(done.document["explanation"]) if word in reason
+            )
+            for word in ("it is cached as", "the admin endpoint")
+        )
+        return done.document["explanation"][start + 1 : end]
+
+    return run
+
+
+def test_known_pieces_are_explained_with_their_number(pieces, tmp_path):
+    """The last one is shorter."""
+    store = PieceStore(f"sqlite:///{tmp_path}/catalog.db.pieces", 1024**2)
+    learner = Learner()
+    learner.update(LARGE)
+    digest = f"sha256:{IS_LARGE['digests']['sha256']}"
+    store.write({digest: learner.table()}, today=1)
+    store.close()
+
+    assert pieces() == [
+        "its pieces are known: 4 leaves of 64.0 KiB; "
+        "ranges and wholes are verified before they are sent"
+    ]
+
+
+def test_pieces_that_are_not_known_are_explained_and_no_store_is_made(pieces, tmp_path):
+    """With what can be done about it."""
+    (reason,) = pieces()
+
+    assert reason.startswith("its pieces are not known: ")
+    assert reason.endswith("or fetch --learn, learns them")
+    assert not (tmp_path / "catalog.db.pieces").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "expected"),
+    [
+        ({"digests": {"md5": "0" * 32}}, {}, "cannot be learned: a digest of md5 proves nothing"),
+        ({"size": None}, {}, "cannot be learned: its size is not known"),
+        ({"size": 16 * 1024**3 + 1}, {}, "cannot be learned: it is larger than 16.0 GiB"),
+        ({"size": 65536}, {}, "verified whole before it is sent"),
+        ({}, {"PULP_STREAMER__PIECES__ENABLED": "false"}, "pieces.enabled is false"),
+    ],
+    ids=["weak", "sizeless", "large", "small", "disabled"],
+)
+def test_pieces_that_cannot_be_known_are_explained(pieces, changes, settings, expected):
+    """In one line."""
+    (reason,) = pieces(settings=settings, **changes)
+
+    assert expected in reason
+
+
+def test_store_that_cannot_be_read_is_explained(pieces, tmp_path):
+    """The rest is said all the same."""
+    file = tmp_path / "theirs.db"
+    file.write_bytes(b"no database" * 1000)
+
+    (reason,) = pieces(settings={"PULP_STREAMER__PIECES__URL": f"sqlite:///{file}"})
+
+    assert reason.startswith(f"whether its pieces are known cannot be seen: {file} cannot be read")
