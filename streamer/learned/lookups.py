@@ -7,6 +7,8 @@ hangs costs a few exchanges a moment, and not every one.
 
 from __future__ import annotations
 
+import math
+
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.python.failure import Failure
@@ -22,6 +24,9 @@ MOST_WAITING = 256
 """At some hundred microseconds each they are all answered in time; more would be late."""
 
 ANSWER_SECONDS = 0.2
+
+HANG_SECONDS = 5.0
+"""A look-up that is late by so much is trouble; on a busy machine one may be late by less."""
 
 
 class LookUpSkipped(Exception):
@@ -40,7 +45,7 @@ class LookUps:
         self._reactor = reactor
         self._trouble = trouble
         self._threads = Threads(reactor, THREADS, "pieces to read")
-        self._late: set[Deferred[Stored | None]] = set()
+        self._late: dict[Deferred[Stored | None], float] = {}
         self._is_running = False
 
     def start(self) -> None:
@@ -65,7 +70,7 @@ class LookUps:
             return self._store.read(digest, size)
 
         def settle(result: Stored | Failure | None) -> None:
-            self._late.discard(answer)
+            self._late.pop(answer, None)
             result = self._judged(result)
             if not answer.called:
                 answer.callback(result)
@@ -74,17 +79,22 @@ class LookUps:
         try:
             return await answer.addTimeout(ANSWER_SECONDS, self._reactor)
         except TookTooLong:
-            self._late.add(answer)
-            self._trouble.failed("reading", StoreUnavailable("it does not answer in time"), 0)
+            self._late[answer] = self._reactor.seconds()
             raise LookUpLate from None
 
     def _may_ask(self) -> bool:
+        self._notice_hanging()
         return (
             self._is_running
             and not self._late
             and self._threads.unanswered < MOST_WAITING
             and not self._trouble.pauses("reading")
         )
+
+    def _notice_hanging(self) -> None:
+        longest = self._reactor.seconds() - min(self._late.values(), default=math.inf)
+        if longest >= HANG_SECONDS:
+            self._trouble.failed("reading", StoreUnavailable("it does not answer in time"), 0)
 
     def _judged(self, result: Stored | Failure | None) -> Stored | Failure | None:
         """Learn from an answer, also from one that comes too late, whether the store works."""

@@ -71,6 +71,7 @@ class ThreadedLearned:
         is_written = await self._writing.stop()
         if self._look_ups.stop() and is_written:
             self._store.close()
+        self._trouble.stop()
 
     async def table(self, artifact: Artifact) -> Table | None:
         """The table of this artifact's content; None where none is known."""

@@ -35,6 +35,7 @@ class Trouble:
         self._told_at = -QUIET_SECONDS
         self._is_told = False
         self._unfit = ""
+        self._is_stopped = False
 
     @property
     def is_over(self) -> bool:
@@ -47,6 +48,8 @@ class Trouble:
 
     def failed(self, kind: Kind, error: StoreUnavailable, pause_seconds: float) -> None:
         """It did not work, and is to be tried again after a pause."""
+        if self._is_stopped:
+            return
         now = self._seconds()
         is_unfit = isinstance(error, StoreUnfit) and str(error) != self._unfit
         if is_unfit:
@@ -66,6 +69,10 @@ class Trouble:
         if self._again_at.pop(kind, None) is not None and self.is_over and self._is_told:
             self._is_told = False
             _log.info("the store of pieces, {store}, works again", store=str(self._store))
+
+    def stop(self) -> None:
+        """What fails from now on failed nobody: a thread that hung may end at any time."""
+        self._is_stopped = True
 
 
 def unavailable(failure: Failure) -> StoreUnavailable:
