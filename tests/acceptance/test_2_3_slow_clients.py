@@ -12,8 +12,8 @@ from processes import Streamer
 CLIENTS = 200
 SIZE = 200 * 1024 * 1024
 MIB = 1024 * 1024
-MOST_FILES = 1 + 4 * 3
-"""The log, and the file and two companions that each thread of the catalog may keep open."""
+MOST_FILES = 1 + 4 * 3 + 3 * 3
+"""The log, and what each thread of the catalog and of the pieces keeps: a file and companions."""
 CONTENT = random.Random(23).randbytes(MIB) * (SIZE // MIB)
 
 
