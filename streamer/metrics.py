@@ -151,9 +151,12 @@ class Metrics:
         """Content that had broken off goes on from this importer's origin."""
         self._resumed.labels(importer).inc()
 
-    def bytes_received(self, importer: str, count: int) -> None:
-        """An origin sent content, wanted or not."""
-        self._received.labels(importer).inc(count)
+    def received_from(self, importer: str) -> Callable[[int], None]:
+        """What counts the bytes that an origin sends, wanted or not.
+
+        One call for each transfer and not for each chunk, since it looks the label up.
+        """
+        return self._received.labels(importer).inc
 
     def pieces_looked_up(self, outcome: str) -> None:
         """Somebody asked for a table of pieces."""

@@ -8,7 +8,7 @@ then send what is wrong, and content may be of several origins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.logger import Logger
 
@@ -42,6 +42,7 @@ class Testimony:
         self._notes = notes
         self._artifact = artifact
         self._sending: Turn | None = None
+        self._count: Callable[[int], None] | None = None
         self._senders: dict[int, Candidate] = {}
 
     # -- before content
@@ -90,13 +91,14 @@ class Testimony:
     def sends(self, turn: Turn) -> None:
         """The content, or what is left of it, comes from this one."""
         self._sending = turn
+        self._count = self._metrics.received_from(turn.candidate.name)
         self._senders[turn.place] = turn.candidate
         self.note_source(turn)
 
     def received(self, received_bytes: int) -> None:
         """So much came."""
-        if self._sending is not None:
-            self._metrics.bytes_received(self._sending.candidate.name, received_bytes)
+        if self._count is not None:
+            self._count(received_bytes)
 
     def flowed(self, flow: Flow) -> None:
         """It came so in the last while."""

@@ -87,8 +87,8 @@ def test_what_origins_do_is_counted_by_importer():
     """Bytes and failures of origins carry the importer's name."""
     metrics = Metrics(CollectorRegistry())
 
-    metrics.bytes_received("fedora", 10)
-    metrics.bytes_received("fedora", 5)
+    for count in (10, 5):
+        metrics.received_from("fedora")(count)
     metrics.origin_failed("fedora", "OriginTimedOut")
 
     seen = samples(metrics)

@@ -35,6 +35,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import ClassVar, cast
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IProtocol,
@@ -52,6 +53,9 @@ from zope.interface import implementer
 
 from streamer.downloaders.heads import Head, HeadReader
 from streamer.errors import OriginNonsense
+
+READ_BYTES = 256 * 1024
+"""How much is read at a time, where so much is there: a quarter of the calls that Twisted makes."""
 
 
 class Phase(Enum):
@@ -77,6 +81,12 @@ class WatchedConnection(ProtocolWrapper):
         self._head = HeadReader()
         self._left: float = 0
         self._fault: OriginNonsense | None = None
+
+    def connectionMade(self) -> None:
+        wire = self._wire()
+        if isinstance(wire, FileDescriptor):
+            wire.bufferSize = READ_BYTES
+        super().connectionMade()
 
     # what the client sends
 
